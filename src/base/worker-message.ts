@@ -1,0 +1,16 @@
+/**
+ * What the supervisor and its child processes say to each other over Node's IPC channel.
+ *
+ * W1  A child that loses the channel ends itself: no part outlives its supervisor.
+ */
+import type { ErrorCode } from './errors.ts'
+
+export type ToWorker<Options> =
+  | { readonly kind: 'start'; readonly options: Options }
+  | { readonly kind: 'stop' }
+
+export type FromWorker<Info> =
+  | { readonly kind: 'ready'; readonly info: Info }
+  /** The part cannot start and a restart would not help. */
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string
+      readonly hint: string }

@@ -1,0 +1,54 @@
+/**
+ * A client connection to a running Slipway: its endpoint as run/endpoints.json says, its
+ * password as the data directory keeps it.
+ */
+import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import pg from 'pg'
+import { SlipwayError } from '../base/errors.ts'
+import { DataDirectory, type Endpoints } from '../config/data-directory.ts'
+
+export interface EndpointOptions {
+  readonly dataDir: string
+  /** Instead of the data directory: any PostgreSQL URL. */
+  readonly url?: string
+}
+
+export async function connectToEndpoint(options: EndpointOptions): Promise<pg.Client> {
+  const client = new pg.Client({ ...clientConfig(options), application_name: 'slipway cli' })
+  try {
+    await client.connect()
+  } catch (error) {
+    throw new SlipwayError('postgres-unreachable',
+      `cannot connect: ${error instanceof Error ? error.message : 'unknown error'}`,
+      { cause: error, hint: 'Is `slipway up` running? See `slipway status`.' })
+  }
+  return client
+}
+
+function clientConfig(options: EndpointOptions): pg.ClientConfig {
+  if (options.url !== undefined) return { connectionString: options.url }
+  const { endpoints, password } = readEndpoint(options.dataDir)
+  const { host, port, database, user } = endpoints.postgres
+  return { host, port, database, user, password }
+}
+
+export function readEndpoint(dataDir: string): {
+  readonly endpoints: Endpoints
+  readonly password: string
+} {
+  const directory = new DataDirectory(resolve(dataDir))
+  const endpoints = directory.readEndpoints()
+  const password = process.env['PGPASSWORD'] ?? keptPassword(directory)
+  return { endpoints, password }
+}
+
+function keptPassword(directory: DataDirectory): string {
+  try {
+    return readFileSync(join(directory.root, 'password'), 'utf8').trim()
+  } catch (error) {
+    throw new SlipwayError('auth-failed',
+      `the password file in ${directory.root} cannot be read`,
+      { cause: error, hint: 'Set PGPASSWORD, or run as the user who started Slipway.' })
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * GatewayGroup: the gateway processes that share the PostgreSQL port.
+ *
+ * W1  The port is bound once, by this process; a gateway that is started again serves the same.
+ */
+import cluster from 'node:cluster'
+import { fileURLToPath } from 'node:url'
+import type { Logger } from '../base/logger.ts'
+import type { Config } from '../config/config.ts'
+import type { DataDirectory } from '../config/data-directory.ts'
+import type { PostgresTarget } from '../oltp/target.ts'
+import type { GatewayInfo, GatewayWorkerOptions } from '../workers/gateway.worker.ts'
+import { Part } from './part.ts'
+
+export interface GatewayGroupOptions {
+  readonly config: Config
+  readonly directory: DataDirectory
+  readonly target: PostgresTarget
+  readonly logger: Logger
+  readonly graceMs: number
+}
+
+export class GatewayGroup {
+  readonly #options: GatewayGroupOptions
+  readonly #parts: readonly Part<GatewayWorkerOptions, GatewayInfo>[]
+  #port: number
+
+  constructor(options: GatewayGroupOptions) {
+    this.#options = options
+    this.#port = options.config.port
+    cluster.schedulingPolicy = cluster.SCHED_NONE
+    cluster.setupPrimary({
+      exec: fileURLToPath(new URL('../workers/gateway.worker.js', import.meta.url)), args: [],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    })
+    this.#parts = Array.from({ length: options.config.gatewayProcesses },
+      (_, index) => this.#part(index + 1))
+  }
+
+  /** The bound port, once started. */
+  get port(): number { return this.#port }
+
+  async start(): Promise<void> {
+    for (const part of this.#parts) await part.start()
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#parts.map((part) => part.stop()))
+  }
+
+  kill(): void {
+    for (const part of this.#parts) part.kill()
+  }
+
+  #part(index: number): Part<GatewayWorkerOptions, GatewayInfo> {
+    const { config, directory, target, logger, graceMs } = this.#options
+    const name = `gateway-${index}`
+    return new Part<GatewayWorkerOptions, GatewayInfo>({
+      name, logger, graceMs,
+      spawn: () => cluster.fork().process,
+      options: () => ({
+        host: config.host, port: this.#port, target, linkPath: directory.linkPath,
+        tls: config.tlsCert === null || config.tlsKey === null ? null : {
+          certFile: config.tlsCert, keyFile: config.tlsKey, clientCaFile: config.tlsClientCa,
+        },
+        logLevel: config.logLevel, logFile: `${directory.log}/${name}.log`,
+      }),
+      onReady: (info, pid) => {
+        this.#port = info.port
+        directory.writePid(name, pid)
+      },
+      onGone: () => directory.removePid(name),
+    })
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * The PostgreSQL of one Slipway: embedded and kept alive, or external and only checked.
+ *
+ * G1  An embedded server that dies is started again on the same socket, with the back-off of
+ *     part-state.ts; recovery is PostgreSQL's own.
+ */
+import { sleep } from '../base/clock.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Config } from '../config/config.ts'
+import type { DataDirectory } from '../config/data-directory.ts'
+import { ADMIN_ROLE, EmbeddedPostgres } from '../oltp/embedded-postgres.ts'
+import { checkExternalPostgres, parsePostgresUrl } from '../oltp/external-postgres.ts'
+import type { Credentials, PostgresTarget } from '../oltp/target.ts'
+import { ensureUserRole } from '../oltp/user-role.ts'
+import { nextPartState, PART_START, type PartState } from './part-state.ts'
+
+/** How the engine reaches PostgreSQL as Slipway itself. */
+export interface AdminAccess extends Credentials {
+  readonly target: PostgresTarget
+}
+
+export interface RunningPostgres {
+  readonly admin: AdminAccess
+  readonly gatewayTarget: PostgresTarget
+  readonly database: string
+  readonly user: string
+  stop(): Promise<void>
+  /** At once; recovery at the next start. */
+  kill(): void
+}
+
+export interface StartPostgresOptions {
+  readonly config: Config
+  readonly directory: DataDirectory
+  readonly password: string
+  readonly logger: Logger
+  /** Called when an embedded server cannot be brought back. */
+  readonly onLost: (error: unknown) => void
+}
+
+export async function startPostgres(options: StartPostgresOptions): Promise<RunningPostgres> {
+  return options.config.postgresUrl === null
+    ? await startEmbedded(options)
+    : await useExternal(options.config.postgresUrl)
+}
+
+async function useExternal(url: string): Promise<RunningPostgres> {
+  const { target, database, ...credentials } = parsePostgresUrl(url)
+  await checkExternalPostgres({ target, database, ...credentials })
+  return {
+    admin: { target, ...credentials }, gatewayTarget: target, database, user: credentials.user,
+    stop: async () => {}, kill: () => {},
+  }
+}
+
+async function startEmbedded(options: StartPostgresOptions): Promise<RunningPostgres> {
+  const { config, directory } = options
+  const adminPassword = directory.secret('admin-password', null).value
+  const keeper = new EmbeddedKeeper(options, adminPassword)
+  const target = await keeper.start()
+  const admin: AdminAccess = { target, user: ADMIN_ROLE, password: adminPassword }
+  try {
+    await ensureUserRole({
+      target, admin, user: config.user, password: options.password, database: config.database,
+    })
+  } catch (error) {
+    await keeper.stop()
+    throw error
+  }
+  return {
+    admin, gatewayTarget: target, database: config.database, user: config.user,
+    stop: () => keeper.stop(), kill: () => keeper.kill(),
+  }
+}
+
+class EmbeddedKeeper {
+  readonly #options: StartPostgresOptions
+  readonly #adminPassword: string
+  readonly #stop = new AbortController()
+  #server: EmbeddedPostgres | null = null
+  #state: PartState = PART_START
+
+  constructor(options: StartPostgresOptions, adminPassword: string) {
+    this.#options = options
+    this.#adminPassword = adminPassword
+  }
+
+  async start(): Promise<PostgresTarget> {
+    const server = await this.#launch()
+    void this.#watch(server)
+    return server.target
+  }
+
+  async stop(): Promise<void> {
+    this.#state = nextPartState(this.#state, { kind: 'stop' })
+    this.#stop.abort()
+    await this.#server?.stop()
+  }
+
+  kill(): void {
+    this.#state = nextPartState(this.#state, { kind: 'stop' })
+    this.#stop.abort()
+    const pid = this.#server?.pid
+    // SIGQUIT: PostgreSQL's immediate shutdown, which takes its children along.
+    if (pid !== undefined) process.kill(pid, 'SIGQUIT')
+  }
+
+  async #launch(): Promise<EmbeddedPostgres> {
+    const { config, directory, logger } = this.#options
+    const server = await EmbeddedPostgres.start({
+      dataDir: directory.root, version: config.pgVersion as 16 | 17 | 18,
+      adminPassword: this.#adminPassword, logger,
+      direct: config.directPort === null ? null : { host: config.host, port: config.directPort },
+    })
+    this.#server = server
+    this.#state = nextPartState(this.#state, { kind: 'ready', nowMs: Date.now() })
+    directory.writePid('postgres', server.pid)
+    return server
+  }
+
+  async #watch(first: EmbeddedPostgres): Promise<void> {
+    let server: EmbeddedPostgres | null = first
+    while (server !== null) {
+      await server.exited
+      this.#options.directory.removePid('postgres')
+      this.#state = nextPartState(this.#state, { kind: 'exited', nowMs: Date.now() })
+      server = await this.#relaunch()
+    }
+  }
+
+  /** The next server; null when it is not wanted any more or cannot be had. */
+  async #relaunch(): Promise<EmbeddedPostgres | null> {
+    while (this.#state.kind === 'waiting') {
+      const state = this.#state
+      this.#options.logger.warn({ failures: state.failures }, 'PostgreSQL died; starting it again')
+      await sleep(state.untilMs - Date.now(), this.#stop.signal)
+      if (this.#stop.signal.aborted) return null
+      this.#state = nextPartState(state, { kind: 'wake' })
+      try {
+        return await this.#launch()
+      } catch (error) {
+        if (state.failures >= FAILURES_MAX) {
+          this.#options.onLost(error)
+          return null
+        }
+        this.#state = nextPartState(this.#state, { kind: 'exited', nowMs: Date.now() })
+      }
+    }
+    return null
+  }
+}
+
+/** Failed starts in a row after which the whole Slipway gives up. */
+const FAILURES_MAX = 20

@@ -1,0 +1,39 @@
+/** docs/errors.md and docs/config.md say what the code says; UPDATE_DOCS=1 writes them anew. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { ERROR_CATALOG, type CatalogEntry } from '../../src/base/errors.ts'
+import {
+  environmentName, flagName, OPTIONS, type OptionDeclaration,
+} from '../../src/config/options.ts'
+
+function errorsPage(): string {
+  const rows = Object.entries(ERROR_CATALOG as Record<string, CatalogEntry>).map(([code, entry]) =>
+    `| ${code} | ${entry.sqlState} | ${entry.httpStatus} | ${entry.retry} | ${entry.meaning} ` +
+    `| ${entry.cure} |`)
+  return ['# Errors', '',
+    'Class `SW` is Slipway\'s own; the others are PostgreSQL\'s. Everything that PostgreSQL',
+    'itself refuses keeps PostgreSQL\'s SQLSTATE and text.', '',
+    '| code | SQLSTATE | HTTP | retry | what happened | what to do |',
+    '|---|---|---|---|---|---|', ...rows, ''].join('\n')
+}
+
+function configPage(): string {
+  const options = Object.values(OPTIONS) as OptionDeclaration[]
+  const rows = options.map((option) =>
+    `| \`${flagName(option.key)} ${(option.value ?? '').replaceAll('|', '\\|')}\` ` +
+    `| \`${environmentName(option.key)}\` | \`${option.key}\` ` +
+    `| ${option.fallback ?? ''} | ${option.about} |`)
+  return ['# Options of `slipway up`', '',
+    'Precedence: flag, environment, `slipway.json` (or the file of `--config`), default.', '',
+    '| flag | environment | key | default | meaning |',
+    '|---|---|---|---|---|', ...rows, ''].join('\n')
+}
+
+test.each([
+  ['docs/errors.md', errorsPage],
+  ['docs/config.md', configPage],
+])('%s is what the code says', (name, page) => {
+  const file = new URL(`../../${name}`, import.meta.url)
+  if (process.env['UPDATE_DOCS'] === '1') writeFileSync(file, page())
+  expect(readFileSync(file, 'utf8')).toBe(page())
+})
