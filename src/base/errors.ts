@@ -74,6 +74,16 @@ export const ERROR_CATALOG = {
     meaning: 'The columnar engine failed in the middle of an answer.',
     cure: 'Send the statement again.',
   },
+  'query-canceled': {
+    sqlState: '57014', httpStatus: 504, retry: 'never',
+    meaning: 'The statement was cancelled, or ran longer than statement_timeout allows.',
+    cure: 'Raise statement_timeout if the statement may take that long.',
+  },
+  overloaded: {
+    sqlState: '53300', httpStatus: 503, retry: 'later',
+    meaning: 'More requests run at once than the server takes.',
+    cure: 'Send the request again when others are done.',
+  },
   'value-unmirrorable': {
     sqlState: 'SW006', httpStatus: 422, retry: 'never',
     meaning: 'A column holds a value that the lake\'s type cannot hold exactly.',

@@ -10,6 +10,8 @@ export type ToWorker<Options> =
   | { readonly kind: 'stop' }
 
 export type FromWorker<Info> =
+  /** The process listens to its channel: before that a message could be lost. */
+  | { readonly kind: 'listening' }
   | { readonly kind: 'ready'; readonly info: Info }
   /** The part cannot start and a restart would not help. */
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string

@@ -150,7 +150,7 @@ async function takeSample(
   const fromColumns = await timed(columnar, sql)
   const fromRows = await timed(rowStore, sql)
   const version = await loader.query<{ v: string }>(
-    `SELECT coalesce(delta_version::text, '-') AS v FROM slipway.tables WHERE "table" = 'orders'`)
+    `SELECT coalesce(delta_version::text, '-') AS v FROM slipway.tables WHERE table_name = 'orders'`)
   return {
     postgresMs: fromRows.ms, columnarMs: fromColumns.ms, freshnessMs,
     equal: JSON.stringify(fromRows.rows) === JSON.stringify(fromColumns.rows),

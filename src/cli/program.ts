@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { OPTIONS, environmentName, flagName, type OptionDeclaration } from '../config/options.ts'
+import { addDeltaCommands } from './delta-commands.ts'
 import { runDemo } from './demo-command.ts'
 import { runSql, type SqlOptions } from './sql-command.ts'
 import { runStatus } from './status-command.ts'
@@ -20,6 +21,7 @@ export function buildProgram(): Command {
   addUp(program)
   addClientCommands(program)
   addDemo(program)
+  addDeltaCommands(program)
   return program
 }
 

@@ -20,7 +20,7 @@ export interface TableRow {
 
 const TABLES_SQL = `SELECT schema, "table", state, reason, delta_path, delta_version::text,
   rows::text, files::text, tail_rows::text, lag::text, durable_lsn::text, applied_lsn::text
-  FROM slipway.tables ORDER BY schema, "table"`
+  FROM slipway.tables ORDER BY 1, 2`
 
 export async function fetchTables(options: EndpointOptions): Promise<readonly TableRow[]> {
   const client = await connectToEndpoint(options)

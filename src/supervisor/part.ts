@@ -74,7 +74,6 @@ export class Part<Options, Info> {
       this.#options.logger.error({ part: this.#options.name, error: error.message }, 'part failed')
     })
     child.once('exit', (code, signal) => this.#onExit(code, signal))
-    this.#send({ kind: 'start', options: this.#options.options() })
   }
 
   #send(message: ToWorker<Options>): void {
@@ -87,6 +86,11 @@ export class Part<Options, Info> {
 
   #onMessage(message: FromWorker<Info>, child: ChildProcess): void {
     switch (message.kind) {
+      case 'listening':
+        if (this.#state.kind === 'starting') {
+          this.#send({ kind: 'start', options: this.#options.options() })
+        }
+        return
       case 'ready':
         this.#dispatch({ kind: 'ready', nowMs: Date.now() })
         this.#options.onReady(message.info, child.pid ?? 0)

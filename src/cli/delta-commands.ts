@@ -1,0 +1,148 @@
+/** `slipway delta …`: looks into any local Delta table, with no server running. */
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { SlipwayError } from '../base/errors.ts'
+import { checkTable } from '../delta/fsck.ts'
+import type { Snapshot } from '../delta/snapshot.ts'
+import { DeltaTable } from '../delta/table.ts'
+import { version } from '../delta/version.ts'
+import { LocalStorage } from '../storage/local.ts'
+import { describeTable, listFiles, type FileEntry, type TableDetail } from './delta-detail.ts'
+import { formatTextTable } from './text-table.ts'
+
+interface ReadOptions {
+  readonly version?: string
+  readonly timestamp?: string
+  readonly json?: boolean
+}
+
+export function addDeltaCommands(program: Command): void {
+  // `--version` after a subcommand is the table's, not the program's.
+  program.enablePositionalOptions()
+  const delta = program.command('delta').description('work on a local Delta table')
+  reading(delta, 'detail', 'what the table is: schema, size, protocol, properties')
+    .action(async (path: string, options: ReadOptions) => { await runDetail(path, options) })
+  delta.command('history').argument('<path>', 'the table\'s folder')
+    .description('the versions of the table, newest first')
+    .option('--limit <n>', 'at most this many')
+    .option('--json', 'one JSON object a line')
+    .action(async (path: string, options: { limit?: string; json?: boolean }) => {
+      await runHistory(path, options)
+    })
+  reading(delta, 'files', 'the live data files: rows, deleted rows, size')
+    .action(async (path: string, options: ReadOptions) => { await runFiles(path, options) })
+  delta.command('fsck').argument('<path>', 'the table\'s folder')
+    .description('check the log, checkpoints, files and deletion vectors; change nothing')
+    .option('--json', 'machine-readable output')
+    .action(async (path: string, options: { json?: boolean }) => { await runFsck(path, options) })
+}
+
+function reading(delta: Command, name: string, description: string): Command {
+  return delta.command(name).argument('<path>', 'the table\'s folder').description(description)
+    .option('--version <n>', 'as of this version')
+    .option('--timestamp <t>', 'as of this moment, ISO 8601')
+    .option('--json', 'machine-readable output')
+}
+
+async function openTable(path: string): Promise<DeltaTable> {
+  return await DeltaTable.open({ storage: new LocalStorage({ root: resolve(path) }) })
+}
+
+/** The snapshot that --version or --timestamp asks for, else the newest. */
+export async function openSnapshot(path: string, options: ReadOptions): Promise<Snapshot> {
+  if (options.version !== undefined && options.timestamp !== undefined) {
+    throw new SlipwayError('usage', '--version and --timestamp exclude each other')
+  }
+  const table = await openTable(path)
+  if (options.version !== undefined) {
+    return await table.at(version(wholeNumber('--version', options.version)))
+  }
+  if (options.timestamp === undefined) return table.snapshot
+  const moment = Date.parse(options.timestamp)
+  if (Number.isNaN(moment)) {
+    throw new SlipwayError('usage', '--timestamp is a moment such as 2026-11-23T22:00:00Z')
+  }
+  return await table.atTimestamp(moment)
+}
+
+function wholeNumber(option: string, text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new SlipwayError('usage', `${option} is a whole number`)
+  return Number(text)
+}
+
+async function runDetail(path: string, options: ReadOptions): Promise<void> {
+  const detail = describeTable(resolve(path), await openSnapshot(path, options))
+  process.stdout.write(options.json === true ? `${JSON.stringify(detail)}\n` : textOf(detail))
+}
+
+function textOf(detail: TableDetail): string {
+  const { schema, ...rest } = detail
+  const rows = Object.entries(rest).map(([name, value]) =>
+    [name, typeof value === 'string' ? value : JSON.stringify(value)])
+  const left = (name: string): { name: string; align: 'left' } => ({ name, align: 'left' })
+  return formatTextTable({ columns: [left('property'), left('value')], rows }) + '\n'
+    + formatTextTable({ columns: [left('column'), left('type')],
+      rows: schema.map((field) => [field.name, field.type]) })
+}
+
+async function runHistory(path: string, options: { limit?: string; json?: boolean })
+  : Promise<void> {
+  const limit = options.limit === undefined ? Infinity : wholeNumber('--limit', options.limit)
+  const rows: string[][] = []
+  let count = 0
+  for await (const entry of (await openTable(path)).history()) {
+    if (count++ >= limit) break
+    const { commitInfo } = entry
+    const timestamp = new Date(entry.timestampMs).toISOString()
+    if (options.json === true) {
+      const { operation = null, operationParameters = {}, engineInfo = null } = commitInfo
+      process.stdout.write(`${JSON.stringify({ version: entry.version, timestamp, operation,
+        operationParameters, engineInfo, isBlindAppend: commitInfo.isBlindAppend ?? null })}\n`)
+      continue
+    }
+    rows.push([String(entry.version), timestamp, commitInfo.operation ?? '',
+      JSON.stringify(commitInfo.operationParameters ?? {}), commitInfo.engineInfo ?? ''])
+  }
+  if (options.json === true) return
+  process.stdout.write(formatTextTable({ rows, columns: [{ name: 'version', align: 'right' },
+    { name: 'time', align: 'left' }, { name: 'operation', align: 'left' },
+    { name: 'parameters', align: 'left' }, { name: 'writer', align: 'left' }] }))
+}
+
+async function runFiles(path: string, options: ReadOptions): Promise<void> {
+  const files = listFiles(await openSnapshot(path, options))
+  if (options.json === true) {
+    for (const file of files) process.stdout.write(`${JSON.stringify(file)}\n`)
+    return
+  }
+  process.stdout.write(formatTextTable({
+    columns: [{ name: 'path', align: 'left' }, { name: 'rows', align: 'right' },
+      { name: 'deleted', align: 'right' }, { name: 'bytes', align: 'right' },
+      { name: 'partition', align: 'left' }],
+    rows: files.map(fileRow),
+  }))
+}
+
+function fileRow(file: FileEntry): (string | null)[] {
+  const partition = Object.entries(file.partitionValues)
+    .map(([name, value]) => `${name}=${value ?? 'NULL'}`).join(' ')
+  return [file.path, file.rows === null ? null : String(file.rows), String(file.deletedRows),
+    String(file.sizeBytes), partition]
+}
+
+async function runFsck(path: string, options: { json?: boolean }): Promise<void> {
+  const report = await checkTable(new LocalStorage({ root: resolve(path) }))
+  if (options.json === true) {
+    process.stdout.write(`${JSON.stringify(report)}\n`)
+  } else {
+    for (const { path: file, problem } of report.findings) {
+      process.stdout.write(`${file}: ${problem}\n`)
+    }
+    process.stdout.write(`version ${report.version ?? '?'}: ${report.commits} commits, `
+      + `${report.checkpoints} checkpoints, ${report.files} files, `
+      + `${report.deletionVectors} deletion vectors; ${report.findings.length} problems\n`)
+  }
+  if (report.findings.length > 0) {
+    throw new SlipwayError('delta-corrupt', `${report.findings.length} problems in ${path}`)
+  }
+}

@@ -1,0 +1,28 @@
+/**
+ * `slipway/delta`: the Delta log library's public names. Nothing inside src/ imports this file.
+ */
+export { SlipwayError } from '../base/errors.ts'
+export type { PutResult, Storage, StoredObject } from '../storage/storage.ts'
+export { LocalStorage } from '../storage/local.ts'
+export { MemoryStorage } from '../storage/memory.ts'
+export type { Action, AddFile, ChangeFile, CommitInfo, DeletionVectorDescriptor, DomainMetadata,
+  Metadata, Protocol, RemoveFile, Txn } from './actions.ts'
+export { version, type Version } from './version.ts'
+export { column, parseSchema, printSchema, type DataType, type StructField, type StructType }
+  from './schema.ts'
+export { addColumn, dropColumn, enableColumnMapping, physicalName, renameColumn }
+  from './column-mapping.ts'
+export { DeltaTable, type CreateOptions, type TableOptions } from './table.ts'
+export type { Snapshot } from './snapshot.ts'
+export type { CommitOutcome, Transaction, TransactionOptions } from './transaction.ts'
+export type { ConflictReason } from './conflict.ts'
+export { RowBitmap } from './row-bitmap.ts'
+export { readDeletionVector, writeDeletionVectors } from './deletion-vector.ts'
+export { buildStats, loosenStats, numRecordsOf, statValueOf, type ColumnStats, type StatValue }
+  from './stats.ts'
+export { encodeDataPath, parseDataPath, type DataPath } from './data-path.ts'
+export type { CheckpointWriter } from './checkpoint-writer.ts'
+export { writeCheckpoint } from './checkpoint.ts'
+export type { HistoryEntry } from './history.ts'
+export { checkTable, type Finding, type FsckReport } from './fsck.ts'
+export { cleanUpLog } from './log-cleanup.ts'

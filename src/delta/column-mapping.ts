@@ -1,0 +1,140 @@
+/**
+ * Column mapping (PROTOCOL.md "Column Mapping", mode `name`): renames and drops that touch no file.
+ *
+ * M1  Enabling keeps the data readable: a field's physical name becomes the name it has now.
+ * M2  An id, once given, is never given again: `delta.columnMapping.maxColumnId` only grows.
+ * M3  A physical name, once used, never comes back for another column.
+ */
+import { randomUUID } from 'node:crypto'
+import { SlipwayError } from '../base/errors.ts'
+import type { Metadata } from './actions.ts'
+import { checkSchema, parseSchema, printSchema, type DataType, type StructField, type StructType }
+  from './schema.ts'
+
+export type MappingMode = 'none' | 'name' | 'id'
+
+const MODE = 'delta.columnMapping.mode'
+const MAX_ID = 'delta.columnMapping.maxColumnId'
+const ID = 'delta.columnMapping.id'
+const PHYSICAL = 'delta.columnMapping.physicalName'
+
+/** Throws `delta-unsupported` for a mode that PROTOCOL.md does not know. */
+export function mappingMode(metadata: Metadata): MappingMode {
+  const mode = metadata.configuration[MODE] ?? 'none'
+  if (mode === 'none' || mode === 'name' || mode === 'id') return mode
+  throw new SlipwayError('delta-unsupported', 'the column mapping mode is not supported')
+}
+
+/** The column's name in data files, statistics and partition values. */
+export function physicalName(field: StructField): string {
+  const name = field.metadata[PHYSICAL]
+  return typeof name === 'string' ? name : field.name
+}
+
+/** The Parquet field id that mapping assigned, or null. */
+export function mappingId(field: StructField): number | null {
+  const id = field.metadata[ID]
+  return typeof id === 'number' ? id : null
+}
+
+/**
+ * Metadata with mode `name`; unchanged when a mode is set already. `idOf`: the Parquet field id
+ * of a top-level column (attnum); nested fields get ids above all of them.
+ */
+export function enableColumnMapping(metadata: Metadata, idOf: (name: string) => number): Metadata {
+  if (mappingMode(metadata) !== 'none') return metadata
+  const schema = parseSchema(metadata.schemaString)
+  const ids = schema.fields.map((field) => idOf(field.name))
+  if (new Set(ids).size !== ids.length || ids.some((id) => !Number.isInteger(id) || id < 1)) {
+    throw new SlipwayError('usage', 'column ids are distinct whole numbers from 1')
+  }
+  const next = { id: Math.max(0, ...ids) + 1 }
+  const fields = schema.fields.map((field, index) => {
+    const mapped = withMapping(field, ids[index] ?? 0, field.name)
+    return { ...mapped, type: mapNested(mapped.type, next) }
+  })
+  return withSchema(metadata, { type: 'struct', fields }, next.id - 1, { [MODE]: 'name' })
+}
+
+/** `id`: the Parquet field id when the caller keeps its own numbering; else the next free one. */
+export function addColumn(metadata: Metadata, field: StructField, id?: number): Metadata {
+  const schema = parseSchema(metadata.schemaString)
+  if (mappingMode(metadata) === 'none') {
+    return withSchema(metadata, { type: 'struct', fields: [...schema.fields, field] }, null)
+  }
+  const next = { id: maxColumnId(metadata) + 1 }
+  const own = id ?? next.id++
+  // A column of that id exists: ids of dropped columns may be below the maximum all the same.
+  if (schema.fields.some((other) => mappingId(other) === own)) {
+    throw new SlipwayError('usage', `column id ${own} is in use`)
+  }
+  const mapped = withMapping(field, own, `col-${randomUUID()}`)
+  const added = { ...mapped, type: mapNested(mapped.type, next) }
+  const last = Math.max(own, next.id - 1)
+  return withSchema(metadata, { type: 'struct', fields: [...schema.fields, added] }, last)
+}
+
+/** Needs column mapping. Throws `not-found` for an unknown column, `usage` for a taken name. */
+export function renameColumn(metadata: Metadata, from: string, to: string): Metadata {
+  const schema = mappedSchema(metadata)
+  fieldNamed(schema, from)
+  const fields = schema.fields.map((field) => field.name === from ? { ...field, name: to } : field)
+  const partitionColumns = metadata.partitionColumns.map((name) => name === from ? to : name)
+  return withSchema({ ...metadata, partitionColumns }, { type: 'struct', fields }, null)
+}
+
+/** Needs column mapping. The files keep the values; no reader finds them any more. */
+export function dropColumn(metadata: Metadata, name: string): Metadata {
+  const schema = mappedSchema(metadata)
+  fieldNamed(schema, name)
+  if (metadata.partitionColumns.includes(name)) {
+    throw new SlipwayError('usage', `${name} is a partition column and cannot be dropped`)
+  }
+  const fields = schema.fields.filter((field) => field.name !== name)
+  return withSchema(metadata, { type: 'struct', fields }, null)
+}
+
+function mappedSchema(metadata: Metadata): StructType {
+  if (mappingMode(metadata) === 'none') {
+    throw new SlipwayError('usage', 'column mapping is not enabled on this table')
+  }
+  return parseSchema(metadata.schemaString)
+}
+
+function fieldNamed(schema: StructType, name: string): StructField {
+  const field = schema.fields.find((candidate) => candidate.name === name)
+  if (field === undefined) throw new SlipwayError('not-found', `there is no column ${name}`)
+  return field
+}
+
+function maxColumnId(metadata: Metadata): number {
+  const id = Number(metadata.configuration[MAX_ID] ?? '0')
+  return Number.isSafeInteger(id) ? id : 0
+}
+
+function withMapping(field: StructField, id: number, physical: string): StructField {
+  return { ...field, metadata: { ...field.metadata, [ID]: id, [PHYSICAL]: physical } }
+}
+
+/** Fields inside structs, arrays and maps need ids and physical names too. */
+function mapNested(type: DataType, next: { id: number }): DataType {
+  if (typeof type === 'string') return type
+  switch (type.type) {
+    case 'struct': return { ...type, fields: type.fields.map((field) => {
+      const mapped = withMapping(field, next.id++, field.name)
+      return { ...mapped, type: mapNested(mapped.type, next) }
+    }) }
+    case 'array': return { ...type, elementType: mapNested(type.elementType, next) }
+    case 'map': return { ...type, keyType: mapNested(type.keyType, next),
+      valueType: mapNested(type.valueType, next) }
+  }
+}
+
+function withSchema(metadata: Metadata, schema: StructType, lastId: number | null,
+  configuration: Readonly<Record<string, string>> = {}): Metadata {
+  checkSchema(schema)
+  const ids = lastId === null ? {}
+    : { [MAX_ID]: String(Math.max(lastId, maxColumnId(metadata))) }
+  return { ...metadata, schemaString: printSchema(schema),
+    configuration: { ...metadata.configuration, ...configuration, ...ids } }
+}

@@ -1,0 +1,244 @@
+/**
+ * Transaction: changes to one snapshot that become one version, or none.
+ *
+ * X1  A remove carries the file's old deletion vector: without it readers disagree on what is
+ *     left (facts: 193, 197, 192 rows instead of 96, and no error).
+ * X2  At most one add and one remove a path, one metaData, one protocol, one txn an application.
+ * X3  The commit's time is above every earlier commit's, and not before `notBeforeMs`.
+ * X4  Commits of others that do not conflict are rebased over; a conflict is a value.
+ * X5  A feature that the metadata needs comes into the protocol with the same commit.
+ */
+import { assert } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import { SlipwayError } from '../base/errors.ts'
+import type { Action, AddFile, ChangeFile, DeletionVectorDescriptor, Metadata, Protocol,
+  RemoveFile } from './actions.ts'
+import { commitInfoOf } from './commit-info.ts'
+import { Committer } from './committer.ts'
+import { conflictWith, type ConflictReason, type Footprint } from './conflict.ts'
+import { pathIdentity } from './data-path.ts'
+import { readCommit } from './log-reader.ts'
+import { protocolCovering, requireWritable } from './protocol.ts'
+import { checkSchema, parseSchema, printSchema, type StructType } from './schema.ts'
+import type { Snapshot } from './snapshot.ts'
+import { loosenStats } from './stats.ts'
+import type { DeltaTable } from './table.ts'
+import { nextVersion, type Version } from './version.ts'
+
+export interface TransactionOptions {
+  /** As DESCRIBE HISTORY shows it: WRITE, DELETE, OPTIMIZE … */
+  readonly operation: string
+  readonly operationParameters?: Readonly<Record<string, string>>
+  /** The changes were decided by all of the table's rows. */
+  readonly readsWholeTable?: boolean
+}
+
+export type CommitOutcome =
+  | { readonly kind: 'committed'; readonly version: Version; readonly snapshot: Snapshot
+      readonly timestampMs: number; readonly sizeBytes: number }
+  /** `version`: the other writer's commit that cannot be reconciled with this one. */
+  | { readonly kind: 'conflict'; readonly version: Version; readonly reason: ConflictReason }
+
+/** Rebases before giving up: another writer would have to win each of them. */
+const ATTEMPTS_MAX = 1000
+
+const ICT_ENABLED = 'delta.enableInCommitTimestamps'
+
+export class Transaction {
+  readonly snapshot: Snapshot
+  readonly #table: DeltaTable
+  readonly #clock: Clock
+  readonly #options: TransactionOptions
+  readonly #adds = new Map<string, AddFile>()
+  readonly #removes = new Map<string, { readonly file: AddFile; readonly dataChange: boolean }>()
+  readonly #changes: ChangeFile[] = []
+  readonly #txns = new Map<string, bigint>()
+  #metadata: Metadata | null = null
+  #protocol: Protocol | null = null
+  #done = false
+
+  /** Made by `DeltaTable.begin`. */
+  constructor(init: { readonly table: DeltaTable; readonly clock: Clock
+    readonly options: TransactionOptions }) {
+    this.#table = init.table
+    this.#clock = init.clock
+    this.#options = init.options
+    this.snapshot = init.table.snapshot
+  }
+
+  get isEmpty(): boolean {
+    return this.#adds.size + this.#removes.size + this.#changes.length + this.#txns.size === 0
+      && this.#metadata === null && this.#protocol === null
+  }
+
+  /** `file.path` percent-encoded; the file must be durable already. */
+  add(file: AddFile): this {
+    const path = pathIdentity(file.path)
+    assert(!this.#adds.has(path), 'X2: one add a path')
+    this.#adds.set(path, file)
+    return this
+  }
+
+  /** X1. `file`: as the snapshot holds it. */
+  remove(file: AddFile, options: { readonly dataChange?: boolean } = {}): this {
+    const path = pathIdentity(file.path)
+    assert(!this.#removes.has(path), 'X2: one remove a path')
+    this.#removes.set(path, { file, dataChange: options.dataChange ?? true })
+    return this
+  }
+
+  /** The file with more rows deleted: its old form is removed, its new one added. */
+  replaceDeletionVector(file: AddFile, deletionVector: DeletionVectorDescriptor): this {
+    assert(file.stats !== undefined, 'a file with a deletion vector says its numRecords')
+    this.remove(file)
+    return this.add({ ...file, dataChange: true, stats: loosenStats(file.stats), deletionVector })
+  }
+
+  /** Every live file. */
+  removeAll(): this {
+    for (const file of this.snapshot.files()) this.remove(file)
+    return this
+  }
+
+  addChangeFile(file: ChangeFile): this {
+    this.#changes.push(file)
+    return this
+  }
+
+  /** X5. Throws `usage` for a schema with two columns of one name, ignoring case. */
+  setSchema(schema: StructType): this {
+    checkSchema(schema)
+    const metadata = this.#metadata ?? this.snapshot.metadata
+    return this.setMetadata({ ...metadata, schemaString: printSchema(schema) })
+  }
+
+  /** X5. */
+  setMetadata(metadata: Metadata): this {
+    checkSchema(parseSchema(metadata.schemaString))
+    this.#metadata = metadata
+    return this
+  }
+
+  /** Only to add features by hand: those that the metadata needs come by themselves. */
+  setProtocol(protocol: Protocol): this {
+    this.#protocol = protocol
+    return this
+  }
+
+  /** The metadata that the table will have. */
+  get metadata(): Metadata {
+    return this.#metadata ?? this.snapshot.metadata
+  }
+
+  setTxn(appId: string, version: bigint): this {
+    this.#txns.set(appId, version)
+    return this
+  }
+
+  /**
+   * X3, X4. Durable when it returns `committed`. If it throws, the outcome is unknown: read
+   * the log (`snapshot.txn`) before trying again. Once only.
+   */
+  async commit(options: { readonly notBeforeMs?: number } = {}): Promise<CommitOutcome> {
+    assert(!this.#done, 'a transaction commits once')
+    this.#done = true
+    let base = this.snapshot
+    requireWritable(base.protocol, base.metadata)
+    this.#requireAllowed(base)
+    const committer = new Committer({ storage: this.#table.storage })
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const version = nextVersion(base.version)
+      const timestampMs = Math.max(this.#clock.now(), options.notBeforeMs ?? 0,
+        base.timestampMs + 1)
+      const actions = this.#actions(base, version, timestampMs)
+      const result = await committer.commit(version, actions, { timestampMs })
+      if (result.kind === 'committed') {
+        const snapshot = base.next({ version, mtimeMs: timestampMs, actions })
+        this.#table.advance(snapshot)
+        return { kind: 'committed', version, snapshot, timestampMs, sizeBytes: result.sizeBytes }
+      }
+      const rebased = await this.#rebase(base)
+      if ('reason' in rebased) return rebased
+      base = rebased.snapshot
+    }
+    throw new SlipwayError('delta-conflict',
+      `${ATTEMPTS_MAX} other commits came before this one; giving up`)
+  }
+
+  /** X4. Over every commit that is there by now. */
+  async #rebase(from: Snapshot): Promise<{ readonly snapshot: Snapshot }
+    | Extract<CommitOutcome, { kind: 'conflict' }>> {
+    const footprint = this.#footprint()
+    let snapshot = from
+    for (;;) {
+      const version = nextVersion(snapshot.version)
+      const winner = await readCommit(this.#table.storage, version)
+      if (winner === null) break
+      const reason = conflictWith(footprint, winner.actions)
+      if (reason !== null) return { kind: 'conflict', version, reason }
+      snapshot = snapshot.next(winner)
+    }
+    if (snapshot === from) {
+      throw new SlipwayError('delta-corrupt', 'the commit that came before ours is gone')
+    }
+    return { snapshot }
+  }
+
+  #footprint(): Footprint {
+    return { removes: new Set(this.#removes.keys()), appIds: new Set(this.#txns.keys()),
+      domains: new Set(), readsWholeTable: this.#options.readsWholeTable === true }
+  }
+
+  #requireAllowed(base: Snapshot): void {
+    const appendOnly = base.metadata.configuration['delta.appendOnly'] === 'true'
+    if (appendOnly && [...this.#removes.values()].some((remove) => remove.dataChange)) {
+      throw new SlipwayError('usage', 'the table is append-only: its rows cannot be removed')
+    }
+  }
+
+  #actions(base: Snapshot, version: Version, timestampMs: number): Action[] {
+    const metadata = this.#metadata === null ? null
+      : withEnablement(base.metadata, this.#metadata, version, timestampMs)
+    const wanted = protocolCovering(this.#protocol ?? base.protocol, metadata ?? base.metadata)
+    requireWritable(wanted, metadata ?? base.metadata)
+    const isBlindAppend = this.#removes.size === 0 && metadata === null
+      && this.#options.readsWholeTable !== true
+    return [
+      { commitInfo: commitInfoOf({ operation: this.#options.operation,
+        operationParameters: this.#options.operationParameters ?? {}, timestampMs,
+        isBlindAppend, metadata: metadata ?? base.metadata }) },
+      ...wanted === base.protocol ? [] : [{ protocol: wanted }],
+      ...metadata === null ? [] : [{ metaData: metadata }],
+      ...[...this.#txns].map(([appId, at]) =>
+        ({ txn: { appId, version: at, lastUpdated: timestampMs } })),
+      ...[...this.#removes.values()].map(({ file, dataChange }) =>
+        ({ remove: removeOf(file, dataChange, timestampMs) })),
+      ...[...this.#adds.values()].map((add) => ({ add })),
+      ...this.#changes.map((cdc) => ({ cdc })),
+    ]
+  }
+}
+
+function removeOf(file: AddFile, dataChange: boolean, deletionTimestamp: number): RemoveFile {
+  return {
+    path: file.path,
+    deletionTimestamp,
+    dataChange,
+    extendedFileMetadata: true,
+    partitionValues: file.partitionValues,
+    size: file.size,
+    ...file.tags === undefined ? {} : { tags: file.tags },
+    ...file.deletionVector === undefined ? {} : { deletionVector: file.deletionVector },
+  }
+}
+
+/** In-commit time on an existing table says from where on it is kept (PROTOCOL.md). */
+function withEnablement(old: Metadata, metadata: Metadata, version: Version, timestampMs: number)
+  : Metadata {
+  const enabling = metadata.configuration[ICT_ENABLED] === 'true'
+    && old.configuration[ICT_ENABLED] !== 'true'
+  if (!enabling) return metadata
+  return { ...metadata, configuration: { ...metadata.configuration,
+    'delta.inCommitTimestampEnablementVersion': String(version),
+    'delta.inCommitTimestampEnablementTimestamp': String(timestampMs) } }
+}

@@ -1,0 +1,86 @@
+/**
+ * PostgresDialer: opens the server's side of a session.
+ *
+ * D1  A failure is a value: the client is told 57P03, as by a PostgreSQL that is not up.
+ */
+import { connect as connectTls, type ConnectionOptions } from 'node:tls'
+import { readFileSync } from 'node:fs'
+import { Socket, type NetConnectOpts } from 'node:net'
+import { socketPath, type PostgresTarget, type TargetTls } from '../oltp/target.ts'
+import { sslRequest } from '../pgwire/startup-packet.ts'
+import { ByteChannel } from './byte-channel.ts'
+
+export type DialResult =
+  | { readonly kind: 'connected'; readonly channel: ByteChannel }
+  | { readonly kind: 'unreachable'; readonly code: string }
+
+const CONNECT_MS_MAX = 30_000
+const KEEPALIVE_MS = 60_000
+const SSL_YES = 0x53
+
+export async function dialPostgres(target: PostgresTarget): Promise<DialResult> {
+  try {
+    const channel = target.kind === 'socket' || target.tls.kind === 'off'
+      ? await ByteChannel.connected(addressOf(target))
+      : ByteChannel.overStream(await dialTls(target.host, target.port, target.tls))
+    return { kind: 'connected', channel }
+  } catch (error) {
+    return { kind: 'unreachable', code: (error as NodeJS.ErrnoException).code ?? 'unknown' }
+  }
+}
+
+function addressOf(target: PostgresTarget): NetConnectOpts {
+  return target.kind === 'socket'
+    ? { path: socketPath(target) }
+    : { host: target.host, port: target.port, keepAlive: true,
+        keepAliveInitialDelay: KEEPALIVE_MS }
+}
+
+async function dialTls(host: string, port: number, tls: TargetTls): Promise<Socket> {
+  const socket = new Socket()
+  try {
+    await within(CONNECT_MS_MAX, (done, fail) => {
+      socket.once('error', fail)
+      socket.once('close', () => fail(new Error('closed')))
+      socket.connect({ host, port, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS }, () => {
+        socket.write(sslRequest())
+      })
+      socket.once('data', (answer: Buffer) => {
+        socket.pause()
+        if (answer.length === 1 && answer[0] === SSL_YES) done()
+        else fail(new Error('the server does not speak TLS'))
+      })
+    })
+    const secure = connectTls({ socket, ...tlsOptions(host, tls) })
+    secure.on('error', () => {})
+    await within(CONNECT_MS_MAX, (done, fail) => {
+      secure.once('secureConnect', done)
+      secure.once('error', fail)
+      secure.once('close', () => fail(new Error('closed')))
+    })
+    return secure
+  } catch (error) {
+    socket.destroy()
+    throw error
+  }
+}
+
+function tlsOptions(host: string, tls: TargetTls): ConnectionOptions {
+  const base: ConnectionOptions = { servername: host, ALPNProtocols: ['postgresql'],
+    minVersion: 'TLSv1.2' }
+  if (tls.kind !== 'verified') return { ...base, rejectUnauthorized: false }
+  return {
+    ...base, rejectUnauthorized: true,
+    ...(tls.caFile === null ? {} : { ca: readFileSync(tls.caFile) }),
+    ...(tls.checkHost ? {} : { checkServerIdentity: () => undefined }),
+  }
+}
+
+function within(
+  ms: number, begin: (done: () => void, fail: (error: Error) => void) => void,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('timed out')), ms)
+    begin(() => { clearTimeout(timer); resolve() }, (error) => { clearTimeout(timer); reject(error) })
+  })
+}

@@ -1,0 +1,86 @@
+/**
+ * PreparedStatements: the candidates among a session's prepared statements.
+ *
+ * S1  A statement is `usable` only after the server has accepted its Parse: of a refused one
+ *     the older statement of that name would still stand.
+ * S2  Not knowing a statement is always right: PostgreSQL then runs it. So whatever may have
+ *     changed names in another way (DEALLOCATE, DISCARD, PREPARE) forgets everything.
+ * S3  At most STATEMENTS_MAX with at most TEXT_BYTES_MAX of text in all.
+ */
+import type { Oid } from '../base/oid.ts'
+
+export interface PreparedStatement {
+  readonly name: string
+  readonly sql: Buffer
+  readonly parameterTypes: readonly Oid[]
+  /** Under which DecisionMemory knows it. */
+  readonly memoryKey: string
+  /** Bytes of EXPLAIN (ROUTE) before the statement itself; null for a plain statement. */
+  readonly explainPrefix: number | null
+}
+
+const STATEMENTS_MAX = 1000
+const TEXT_BYTES_MAX = 4 * 1024 * 1024
+
+export class PreparedStatements {
+  readonly #usable = new Map<string, PreparedStatement>()
+  /** Passed on, not yet answered. */
+  #pending: PreparedStatement[] = []
+  #textBytes = 0
+  /**
+   * The client's unnamed statement is known here and no longer stands in the server, where a
+   * probe took its place: it must be parsed again before the server can use it.
+   */
+  isUnnamedGone = false
+
+  get size(): number { return this.#usable.size + this.#pending.length }
+
+  usable(name: string): PreparedStatement | null {
+    return this.#usable.get(name) ?? null
+  }
+
+  /** A Parse of a candidate is on its way to the server. */
+  sent(statement: PreparedStatement): void {
+    this.forget(statement.name)
+    if (this.size >= STATEMENTS_MAX || this.#textBytes >= TEXT_BYTES_MAX) return
+    this.#pending.push(statement)
+  }
+
+  /** The server has accepted it, or another of the same name and text stands in for it. */
+  accepted(statement: PreparedStatement): void {
+    this.forget(statement.name)
+    this.#usable.set(statement.name, statement)
+    this.#textBytes += statement.sql.length
+  }
+
+  /** Closed, replaced by no candidate, or of unknown fate. */
+  forget(name: string): void {
+    if (name === '') this.isUnnamedGone = false
+    const known = this.#usable.get(name)
+    if (known !== undefined) this.#textBytes -= known.sql.length
+    this.#usable.delete(name)
+    if (this.#pending.length > 0) {
+      this.#pending = this.#pending.filter((statement) => statement.name !== name)
+    }
+  }
+
+  forgetAll(): void {
+    this.#usable.clear()
+    this.#pending = []
+    this.#textBytes = 0
+    this.isUnnamedGone = false
+  }
+
+  /** An error came: which Parse it was is not worth knowing. */
+  serverError(): void {
+    this.#pending = []
+  }
+
+  /** Everything sent so far was answered. */
+  serverReady(): void {
+    if (this.#pending.length === 0) return
+    const pending = this.#pending
+    this.#pending = []
+    for (const statement of pending) this.accepted(statement)
+  }
+}

@@ -1,0 +1,362 @@
+/**
+ * Session: one client connection and its one server connection.
+ *
+ * S1  Bytes go through unchanged and in order, whole chunks at a time; nothing is held but
+ *     the statement that is being looked at.
+ * S2  A side that does not take what it is sent stops the other from being read.
+ * S3  While a statement is diverted the client's further bytes wait, BACKLOG_BYTES_MAX at
+ *     most; then the client is not read.
+ * S4  The end of one side ends the other, after what was under way has been delivered.
+ */
+import { errorResponse } from '../pgwire/backend-message.ts'
+import { writeParse, writeSync, writeTerminate } from '../pgwire/frontend-message.ts'
+import { BACKEND, FRONTEND, type TransactionStatus } from '../pgwire/message-code.ts'
+import { FrameAssembler } from '../pgwire/frame-assembler.ts'
+import { MessageWriter } from '../pgwire/message-writer.ts'
+import { ByteBacklog } from './byte-backlog.ts'
+import type { ByteChannel } from './byte-channel.ts'
+import type { CancelKeys } from './cancel-keys.ts'
+import type { CandidateStatement } from './candidate-statement.ts'
+import { ClientWalker } from './client-walker.ts'
+import type { DecisionMemory } from './decision-memory.ts'
+import { Diversion, type DiversionHost, type StatementRoute } from './diversion.ts'
+import type { EngineLink } from './engine-link.ts'
+import { ExchangeState } from './exchange-state.ts'
+import { PreparedStatements, type PreparedStatement } from './prepared-statements.ts'
+import { ServerWalker } from './server-walker.ts'
+import { StatementIntake } from './statement-intake.ts'
+import { mentionsSlipway } from './statement-text.ts'
+
+export interface SessionShared {
+  readonly link: EngineLink
+  readonly memory: DecisionMemory
+  readonly cancelKeys: CancelKeys
+  readonly isCandidate: (sql: Buffer) => boolean
+  readonly onRouted: (route: StatementRoute) => void
+  readonly onClosed: (session: Session) => void
+}
+
+export interface SessionOptions {
+  readonly client: ByteChannel
+  readonly server: ByteChannel
+  readonly startupPacket: Buffer
+  readonly parameters: ReadonlyMap<string, string>
+  /** What the client sent behind its startup packet. */
+  readonly early: Buffer
+  readonly shared: SessionShared
+}
+
+type Mode =
+  | { readonly kind: 'splice' }
+  | { readonly kind: 'divert'; readonly diversion: Diversion; readonly candidate: CandidateStatement }
+  /** The server parses the client's unnamed statement again; then `next`. */
+  | { readonly kind: 'restore'; readonly frames: FrameAssembler; readonly next: () => void }
+
+const BACKLOG_BYTES_MAX = 64 * 1024
+const RESTORE_FRAME_BYTES_MAX = 1024 * 1024
+const SPLICE: Mode = { kind: 'splice' }
+
+export class Session implements DiversionHost {
+  readonly link: EngineLink
+  readonly #client: ByteChannel
+  readonly #server: ByteChannel
+  readonly #shared: SessionShared
+  readonly #state = new ExchangeState()
+  readonly #statements = new PreparedStatements()
+  readonly #clientWalker: ClientWalker
+  readonly #serverWalker: ServerWalker
+  readonly #intake: StatementIntake
+  #mode: Mode = SPLICE
+  /** Looked at, not whole yet; or come while the session was busy. */
+  readonly #waiting = new ByteBacklog()
+  #cancelKey = ''
+  #clientEnded = false
+  #isClosed = false
+
+  constructor(options: SessionOptions) {
+    const { client, server, parameters, shared } = options
+    this.#client = client
+    this.#server = server
+    this.#shared = shared
+    this.link = shared.link
+    this.#clientWalker = new ClientWalker(this.#state, this.#statements)
+    this.#serverWalker = new ServerWalker({
+      state: this.#state, statements: this.#statements, onKey: (key) => this.#onKey(key),
+    })
+    const user = parameters.get('user') ?? ''
+    this.#intake = new StatementIntake({
+      state: this.#state, statements: this.#statements, memory: shared.memory,
+      memoryScope: `${user}\0${parameters.get('database') ?? user}\0`,
+      isCandidate: shared.isCandidate, isEngineAvailable: () => shared.link.isAvailable,
+      isWatching: [...parameters].some(([name, value]) =>
+        mentionsSlipway(Buffer.from(name)) || mentionsSlipway(Buffer.from(value))),
+    })
+    if (isReplication(parameters.get('replication'))) this.#state.spliceOnly()
+    this.#attach(options)
+  }
+
+  #attach({ startupPacket, early }: SessionOptions): void {
+    this.#server.handler = {
+      onBytes: (chunk) => this.#onServerBytes(chunk),
+      onEnd: () => this.#onServerEnd(),
+      onDrain: () => { if (!this.#isBacklogFull) this.#client.resume() },
+      onClose: () => this.#onServerEnd(),
+    }
+    this.#client.handler = {
+      onBytes: (chunk) => this.#onClientBytes(chunk),
+      onEnd: () => this.#onClientEnd(),
+      onDrain: () => this.#onClientDrain(),
+      onClose: () => this.#onClientClose(),
+    }
+    this.#server.write(startupPacket)
+    if (early.length > 0) this.#onClientBytes(early)
+    this.#server.resume()
+    this.#client.resume()
+  }
+
+  get cancelKey(): string { return this.#cancelKey }
+  get bytesFromClient(): number { return this.#client.bytesRead }
+  get bytesFromServer(): number { return this.#server.bytesRead }
+  get isClientPending(): boolean { return this.#client.isPending }
+
+  /** Between transactions, with nothing under way. */
+  get isAtRest(): boolean {
+    return this.#mode.kind === 'splice' && this.#state.isIdle && this.#state.status === 'I'
+  }
+
+  /** Stops a statement that runs in the engine. True: PostgreSQL need not hear of it. */
+  cancelDiverted(): boolean {
+    return this.#mode.kind === 'divert' && this.#mode.diversion.cancel()
+  }
+
+  /** As PostgreSQL ends its sessions when it is stopped. */
+  terminate(): void {
+    if (this.#isClosed) return
+    if (this.#mode.kind === 'divert') this.#mode.diversion.abandon()
+    this.#client.write(SHUTDOWN)
+    this.#client.finish()
+    const out = new MessageWriter(8)
+    writeTerminate(out)
+    this.#server.write(out.take())
+    this.#server.end()
+  }
+
+  toServer(bytes: Buffer): void { this.#server.write(bytes) }
+  toClient(bytes: Buffer): void { this.#client.write(bytes) }
+
+  onRoute(route: string, status: TransactionStatus): void { this.#intake.onRoute(route, status) }
+
+  onPreferPostgres(): void {
+    if (this.#mode.kind === 'divert') this.#intake.preferPostgres(this.#mode.candidate.statement)
+  }
+
+  onAnswered(route: StatementRoute): void {
+    this.#shared.onRouted(route)
+    if (this.#mode.kind !== 'divert') return
+    const { shape, statement } = this.#mode.candidate
+    if (shape.kind === 'extended' && route !== 'refused') {
+      if (shape.batch.parse !== null) this.#statements.accepted(statement)
+      if (statement.name === '') this.#statements.isUnnamedGone = true
+    }
+    this.#goOn()
+  }
+
+  onPassed(bytes: Buffer): void {
+    this.#shared.onRouted('postgres')
+    if (this.#mode.kind !== 'divert') return
+    const { shape, statement } = this.#mode.candidate
+    const pass = (): void => {
+      if (shape.kind === 'extended' && shape.batch.parse !== null) this.#statements.sent(statement)
+      this.#clientWalker.passAll(bytes)
+      this.#server.write(bytes)
+      this.#goOn()
+    }
+    const needsUnnamed = shape.kind === 'extended' && shape.batch.parse === null
+      && statement.name === ''
+    if (needsUnnamed) this.#restore(statement, pass)
+    else pass()
+  }
+
+  onServerRest(bytes: Buffer): void { this.#onServerBytes(bytes) }
+
+  onBroken(): void { this.#close() }
+
+  #onClientBytes(chunk: Buffer): boolean {
+    if (this.#mode.kind !== 'splice') {
+      this.#waiting.append(chunk)
+      this.#noticeTerminate()
+      return !this.#isBacklogFull
+    }
+    if (this.#waiting.length === 0) {
+      this.#forward(chunk, false)
+    } else {
+      this.#waiting.append(chunk)
+      this.#forward(this.#waiting.take(), true)
+    }
+    return !this.#server.isPending && !this.#isBacklogFull
+  }
+
+  get #isBacklogFull(): boolean {
+    return this.#mode.kind !== 'splice' && this.#waiting.length >= BACKLOG_BYTES_MAX
+  }
+
+  /** Passes on what may be passed on; the rest waits, or is diverted. */
+  #forward(chunk: Buffer, isTaken: boolean): void {
+    let at = 0
+    for (;;) {
+      at = this.#clientWalker.walk(chunk, at)
+      if (at >= chunk.length) {
+        this.#server.write(chunk)
+        return
+      }
+      const verdict = this.#intake.look(chunk, at)
+      if (verdict.kind === 'pass') {
+        at = this.#clientWalker.pass(chunk, at)
+        continue
+      }
+      if (verdict.kind === 'hold' && at === 0 && isTaken) {
+        this.#waiting.putBack(chunk)
+        return
+      }
+      if (at > 0) this.#server.write(chunk.subarray(0, at))
+      this.#waiting.append(chunk.subarray(at + (verdict.kind === 'divert' ? verdict.bytes : 0)))
+      if (verdict.kind === 'divert') this.#divert(verdict.candidate)
+      if (verdict.kind === 'restore') this.#restore(verdict.statement, () => this.#goOn())
+      return
+    }
+  }
+
+  #divert(candidate: CandidateStatement): void {
+    const diversion = new Diversion(candidate, this.#state.status, this)
+    this.#mode = { kind: 'divert', diversion, candidate }
+    diversion.start()
+    this.#noticeTerminate()
+  }
+
+  #restore(statement: PreparedStatement, next: () => void): void {
+    this.#mode = { kind: 'restore', next,
+      frames: new FrameAssembler({ bytesMax: RESTORE_FRAME_BYTES_MAX }) }
+    const out = new MessageWriter(statement.sql.length + 64)
+    writeParse(out, statement)
+    writeSync(out)
+    this.#server.write(out.take())
+  }
+
+  /** Back to splicing, beginning with what came meanwhile. */
+  #goOn(): void {
+    this.#mode = SPLICE
+    if (this.#waiting.length > 0) this.#forward(this.#waiting.take(), true)
+    if (this.#mode.kind !== 'splice') return
+    if (this.#clientEnded) this.#endServer()
+    else if (!this.#server.isPending) this.#client.resume()
+  }
+
+  #onServerBytes(chunk: Buffer): boolean {
+    const mode = this.#mode
+    switch (mode.kind) {
+      case 'splice':
+        this.#serverWalker.walk(chunk)
+        this.#client.write(chunk)
+        return !this.#client.isPending
+      case 'divert':
+        mode.diversion.onServerBytes(chunk)
+        return true
+      case 'restore':
+        this.#onRestoreBytes(mode.frames, mode.next, chunk)
+        return true
+    }
+  }
+
+  #onRestoreBytes(frames: FrameAssembler, next: () => void, chunk: Buffer): void {
+    let isReady = false
+    try {
+      for (const { code, bytes } of frames.push(chunk)) {
+        if (code === BACKEND.readyForQuery) isReady = true
+        else if (isAside(code)) this.#client.write(Buffer.from(bytes))
+      }
+    } catch {
+      this.#close()
+      return
+    }
+    if (!isReady) return
+    this.#statements.isUnnamedGone = false
+    this.#mode = SPLICE
+    const rest = frames.takeRest()
+    next()
+    if (rest.length > 0) this.#onServerBytes(rest)
+  }
+
+  #onClientDrain(): void {
+    this.#server.resume()
+    if (this.#mode.kind === 'divert') this.#mode.diversion.onClientDrain()
+  }
+
+  #onKey(key: Buffer): void {
+    this.#cancelKey = key.toString('hex')
+    this.#shared.cancelKeys.add(this.#cancelKey, this)
+  }
+
+  /** A client that took its leave need not be answered. */
+  #noticeTerminate(): void {
+    if (this.#waiting.firstByte === FRONTEND.terminate && this.#mode.kind === 'divert') this.#close()
+  }
+
+  /** A half-closed client still gets the answer to what it sent. */
+  #onClientEnd(): void {
+    this.#clientEnded = true
+    if (this.#mode.kind === 'splice') this.#endServer()
+  }
+
+  #endServer(): void {
+    if (this.#waiting.length > 0) this.#server.write(this.#waiting.take())
+    this.#server.end()
+  }
+
+  #onClientClose(): void {
+    if (this.#mode.kind === 'divert') this.#mode.diversion.abandon()
+    // What the client sent before it went is still PostgreSQL's to read.
+    if (this.#server.isPending) this.#server.end()
+    else this.#server.destroy()
+    this.#over()
+  }
+
+  #onServerEnd(): void {
+    if (this.#mode.kind === 'divert') {
+      const { diversion } = this.#mode
+      if (diversion.lastError !== null) this.#client.write(diversion.lastError)
+      diversion.abandon()
+    }
+    this.#client.finish()
+    this.#server.end()
+  }
+
+  #close(): void {
+    if (this.#mode.kind === 'divert') this.#mode.diversion.abandon()
+    this.#server.finish()
+    this.#client.finish()
+    this.#over()
+  }
+
+  #over(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#shared.cancelKeys.remove(this.#cancelKey, this)
+    this.#shared.onClosed(this)
+  }
+}
+
+const SHUTDOWN = errorResponse({
+  severity: 'FATAL', sqlState: '57P01',
+  message: 'terminating connection due to administrator command',
+})
+
+/** As PostgreSQL reads the parameter: a boolean, or `database`. */
+function isReplication(value: string | undefined): boolean {
+  return value !== undefined && !['', 'false', 'off', 'no', '0'].includes(value.toLowerCase())
+}
+
+/** What the server may send at any time. */
+function isAside(code: number): boolean {
+  return code === BACKEND.notification || code === BACKEND.parameterStatus
+    || code === BACKEND.notice
+}

@@ -1,0 +1,238 @@
+/**
+ * StatementIntake: says of each message that may begin a statement what becomes of it.
+ *
+ * I1  Most statements are not candidates: they cost one look at their text and are passed on
+ *     where they lie.
+ * I2  A candidate is diverted only when the server waits for a command, outside a failed
+ *     transaction, in a shape that one answer fits.
+ * I3  A message is held back only until it is whole, and no more than STATEMENT_BYTES_MAX.
+ */
+import { boundStatement, parseParse, parseTargeted, queryText } from '../pgwire/frontend-message.ts'
+import { FRONTEND, HEADER_BYTES, type TransactionStatus } from '../pgwire/message-code.ts'
+import { ProtocolViolation } from '../pgwire/message-reader.ts'
+import { normaliseStatement } from '../router/candidate.ts'
+import type { CandidateStatement } from './candidate-statement.ts'
+import type { DecisionMemory } from './decision-memory.ts'
+import type { ExchangeState } from './exchange-state.ts'
+import { readExtendedBatch } from './extended-batch.ts'
+import type { PreparedStatement, PreparedStatements } from './prepared-statements.ts'
+import {
+  explainRoutePrefix, isSingleStatement, mayBeRead, mentionsSlipway, readsRelation,
+  STATEMENT_BYTES_MAX,
+} from './statement-text.ts'
+
+export type Verdict =
+  | { readonly kind: 'pass' }
+  /** More bytes are needed. */
+  | { readonly kind: 'hold' }
+  /** The server's unnamed statement must be put back first: then look again. */
+  | { readonly kind: 'restore'; readonly statement: PreparedStatement }
+  /** `bytes` of the chunk, from where was looked, are the candidate's. */
+  | { readonly kind: 'divert'; readonly candidate: CandidateStatement; readonly bytes: number }
+
+export interface StatementIntakeOptions {
+  readonly state: ExchangeState
+  readonly statements: PreparedStatements
+  readonly memory: DecisionMemory
+  /** Role and database: a decision is remembered for them only. */
+  readonly memoryScope: string
+  readonly isCandidate: (sql: Buffer) => boolean
+  readonly isEngineAvailable: () => boolean
+}
+
+const PASS: Verdict = { kind: 'pass' }
+const HOLD: Verdict = { kind: 'hold' }
+/** Held back until whole whatever they are: it costs nothing, and settings are seen. */
+const SHORT_BYTES = 4096
+/** Bytes of a Bind within which its names are looked for before it is whole. */
+const NAMES_BYTES_MAX = 512
+
+export class StatementIntake {
+  readonly #options: StatementIntakeOptions
+  /** The session may have a route of its own: every read is analysed, nothing remembered. */
+  #isWatching: boolean
+  /** slipway.route = postgres. */
+  #staysInPostgres = false
+  /** Of the Parse at which the last look held: the next one begins with the same message. */
+  #held: PreparedStatement | null = null
+
+  constructor(options: StatementIntakeOptions & { readonly isWatching: boolean }) {
+    this.#options = options
+    this.#isWatching = options.isWatching
+  }
+
+  /**
+   * What the last probe saw. Inside a block it may be SET LOCAL, or be rolled back: then the
+   * watch goes on.
+   */
+  onRoute(route: string, status: TransactionStatus): void {
+    if (status !== 'I') return
+    this.#isWatching = route === 'columnar'
+    this.#staysInPostgres = route === 'postgres'
+  }
+
+  preferPostgres(statement: PreparedStatement): void {
+    this.#options.memory.remember(statement.memoryKey)
+  }
+
+  look(chunk: Buffer, at: number): Verdict {
+    if (chunk.length - at < HEADER_BYTES) return HOLD
+    const total = chunk.readInt32BE(at + 1) + 1
+    if (total < HEADER_BYTES) return PASS
+    switch (chunk[at]) {
+      case FRONTEND.query: return this.#onQuery(chunk, at, total)
+      case FRONTEND.parse: return this.#onParse(chunk, at, total)
+      case FRONTEND.bind: return this.#onBind(chunk, at, total)
+      case FRONTEND.describe: case FRONTEND.close: return this.#onTargeted(chunk, at, total)
+      default: return PASS
+    }
+  }
+
+  #onQuery(chunk: Buffer, at: number, total: number): Verdict {
+    const { statements } = this.#options
+    if (!this.#isWhole(chunk, at, total)) {
+      if (this.#isWorthHolding(chunk.subarray(at + HEADER_BYTES), total)) return HOLD
+      statements.forget('')
+      return PASS
+    }
+    // The server drops its unnamed statement at every Query.
+    if (statements.size > 0) statements.forget('')
+    const statement = this.#candidate('', chunk.subarray(at + HEADER_BYTES, at + total - 1), [])
+    if (statement === null || !this.#mayDivert(statement)) return PASS
+    const original = Buffer.from(chunk.subarray(at, at + total))
+    if (!isWellFormed(() => queryText(original))) return PASS
+    return { kind: 'divert', bytes: total,
+      candidate: { shape: { kind: 'simple' }, original, statement } }
+  }
+
+  #onParse(chunk: Buffer, at: number, total: number): Verdict {
+    const { statements } = this.#options
+    if (!this.#isWhole(chunk, at, total)) {
+      const nameEnd = chunk.indexOf(0, at + HEADER_BYTES)
+      if (nameEnd < 0 && chunk.length - at < NAMES_BYTES_MAX) return HOLD
+      if (nameEnd >= 0 && this.#isWorthHolding(chunk.subarray(nameEnd + 1), total)) return HOLD
+      // Whose text is now another one: not known here before all of it has come.
+      statements.forgetAll()
+      return PASS
+    }
+    let parsed
+    try {
+      parsed = parseParse(chunk.subarray(at, at + total))
+    } catch (error) {
+      if (error instanceof ProtocolViolation) return PASS
+      throw error
+    }
+    const { name, sql, parameterTypes } = parsed
+    const statement = this.#held ?? this.#candidate(name, sql, parameterTypes)
+    this.#held = null
+    if (statement !== null && this.#mayDivert(statement)) {
+      const verdict = this.#batch(chunk, at, statement)
+      if (verdict.kind === 'hold') this.#held = statement
+      if (verdict.kind !== 'pass') return verdict
+    }
+    if (statement !== null) statements.sent(statement)
+    else if (statements.size > 0) statements.forget(name)
+    return PASS
+  }
+
+  #onBind(chunk: Buffer, at: number, total: number): Verdict {
+    const end = Math.min(chunk.length, at + total)
+    const name = boundStatement(chunk, at + HEADER_BYTES, end)
+    if (name === null) {
+      return end < at + total && chunk.length - at < NAMES_BYTES_MAX ? HOLD : PASS
+    }
+    const statement = this.#options.statements.usable(name)
+    if (statement === null) return PASS
+    if (this.#mayDivert(statement)) {
+      const verdict = this.#batch(chunk, at, statement)
+      if (verdict.kind !== 'pass') return verdict
+    }
+    return this.#needsUnnamed(statement)
+  }
+
+  /** Describe and Close of a statement. */
+  #onTargeted(chunk: Buffer, at: number, total: number): Verdict {
+    if (total > NAMES_BYTES_MAX) return PASS
+    if (chunk.length - at < total) return HOLD
+    let target
+    try {
+      target = parseTargeted(chunk.subarray(at, at + total))
+    } catch (error) {
+      if (error instanceof ProtocolViolation) return PASS
+      throw error
+    }
+    if (target.target === 'portal') return PASS
+    const { statements } = this.#options
+    if (chunk[at] === FRONTEND.close) {
+      statements.forget(target.name)
+      return PASS
+    }
+    const statement = statements.usable(target.name)
+    return statement === null ? PASS : this.#needsUnnamed(statement)
+  }
+
+  #needsUnnamed(statement: PreparedStatement): Verdict {
+    const { state, statements } = this.#options
+    if (statement.name !== '' || !statements.isUnnamedGone || !state.isIdle) return PASS
+    return { kind: 'restore', statement }
+  }
+
+  #batch(chunk: Buffer, at: number, statement: PreparedStatement): Verdict {
+    const reading = readExtendedBatch(chunk, at, STATEMENT_BYTES_MAX)
+    switch (reading.kind) {
+      case 'incomplete': return HOLD
+      case 'other': return PASS
+      case 'batch': {
+        const original = Buffer.from(reading.batch.bytes)
+        const copied = readExtendedBatch(original, 0, STATEMENT_BYTES_MAX)
+        if (copied.kind !== 'batch') return PASS
+        return { kind: 'divert', bytes: original.length, candidate: {
+          shape: { kind: 'extended', batch: copied.batch }, original, statement } }
+      }
+    }
+  }
+
+  #isWhole(chunk: Buffer, at: number, total: number): boolean {
+    return total <= STATEMENT_BYTES_MAX && chunk.length - at >= total
+  }
+
+  #isWorthHolding(opening: Buffer, total: number): boolean {
+    return total <= SHORT_BYTES || (total <= STATEMENT_BYTES_MAX && mayBeRead(opening))
+  }
+
+  /** null: PostgreSQL's. Keeps a copy of the text of what is not. */
+  #candidate(
+    name: string, sql: Buffer, parameterTypes: PreparedStatement['parameterTypes'],
+  ): PreparedStatement | null {
+    if (mentionsSlipway(sql)) {
+      this.#isWatching = true
+      this.#staysInPostgres = false
+    }
+    const explainPrefix = explainRoutePrefix(sql)
+    const { isCandidate, memoryScope } = this.#options
+    if (explainPrefix === null && !isCandidate(sql)
+      && !(this.#isWatching && readsRelation(sql))) return null
+    if (!isSingleStatement(sql)) return null
+    return {
+      name, parameterTypes, explainPrefix, sql: Buffer.from(sql),
+      memoryKey: memoryScope + normaliseStatement(sql.toString('latin1')),
+    }
+  }
+
+  #mayDivert(statement: PreparedStatement): boolean {
+    const { state, memory, isEngineAvailable } = this.#options
+    if (!state.isIdle || state.status === 'E') return false
+    if (statement.explainPrefix !== null || this.#isWatching) return true
+    return !this.#staysInPostgres && isEngineAvailable() && !memory.has(statement.memoryKey)
+  }
+}
+
+function isWellFormed(read: () => unknown): boolean {
+  try {
+    read()
+    return true
+  } catch (error) {
+    if (error instanceof ProtocolViolation) return false
+    throw error
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * ParquetFiles: whole files in and out: the initial copy's CSV, keys, checkpoints.
+ *
+ * PF1  A CSV becomes files whose rows are PostgreSQL's, exactly, or an error and no promise
+ *      about what lies in the directory.
+ * PF2  Each call has a connection of its own: aborting one disturbs no other.
+ */
+import type { DuckDBConnection } from '@duckdb/node-api'
+import { SlipwayError } from '../base/errors.ts'
+import { columnAlias } from '../mirror/table-schema.ts'
+import type { MirrorType } from '../mirror/mirror-type.ts'
+import type { MirrorRow } from '../mirror/mirror-value.ts'
+import { csvExpression, csvType, UNMIRRORABLE } from './csv-column.ts'
+import type { DuckDb } from './duckdb.ts'
+import { parquetSource } from './parquet-source.ts'
+import { asLakeFailure, copyToParquet, type FileColumn, type WrittenFile }
+  from './parquet-writer.ts'
+import { mirrorValueOf } from './row-chunk.ts'
+import { identifier, literal } from './sql-text.ts'
+
+/** A line of CSV may be this long; the reader holds several buffers of that size. */
+const LINE_BYTES_MAX = 32 * 1024 * 1024
+/** About two million rows a file. */
+const ROW_GROUPS_PER_FILE = 16
+
+const CHECKPOINT_COLUMNS = (() => {
+  const vector = 'deletionVector STRUCT(storageType VARCHAR, pathOrInlineDv VARCHAR, '
+    + '"offset" INTEGER, sizeInBytes INTEGER, cardinality BIGINT)'
+  const columns: Readonly<Record<string, string>> = {
+    txn: 'STRUCT(appId VARCHAR, version BIGINT, lastUpdated BIGINT)',
+    add: 'STRUCT(path VARCHAR, partitionValues MAP(VARCHAR, VARCHAR), size BIGINT, '
+      + 'modificationTime BIGINT, dataChange BOOLEAN, stats VARCHAR, tags MAP(VARCHAR, VARCHAR), '
+      + `${vector})`,
+    remove: 'STRUCT(path VARCHAR, deletionTimestamp BIGINT, dataChange BOOLEAN, '
+      + 'extendedFileMetadata BOOLEAN, partitionValues MAP(VARCHAR, VARCHAR), size BIGINT, '
+      + `${vector})`,
+    metaData: 'STRUCT(id VARCHAR, name VARCHAR, description VARCHAR, '
+      + 'format STRUCT(provider VARCHAR, options MAP(VARCHAR, VARCHAR)), schemaString VARCHAR, '
+      + 'partitionColumns VARCHAR[], configuration MAP(VARCHAR, VARCHAR), createdTime BIGINT)',
+    protocol: 'STRUCT(minReaderVersion INTEGER, minWriterVersion INTEGER, '
+      + 'readerFeatures VARCHAR[], writerFeatures VARCHAR[])',
+    domainMetadata: 'STRUCT("domain" VARCHAR, configuration VARCHAR, removed BOOLEAN)',
+  }
+  return Object.entries(columns).map(([name, type]) => `${name}: ${literal(type)}`).join(', ')
+})()
+
+export class ParquetFiles {
+  readonly #duckdb: DuckDb
+
+  constructor(duckdb: DuckDb) {
+    this.#duckdb = duckdb
+  }
+
+  async importCsv(options: {
+    readonly csvPath: string
+    readonly columns: readonly FileColumn[]
+    readonly directory: string
+    readonly signal: AbortSignal
+  }): Promise<readonly WrittenFile[]> {
+    const types = options.columns.map((column) =>
+      `${literal(columnAlias(column.attnum))}: ${literal(csvType(column.mirror))}`)
+    const source = `read_csv(${literal(options.csvPath)}, columns = {${types.join(', ')}}, `
+      + 'auto_detect = false, header = false, delim = \',\', quote = \'"\', escape = \'"\', '
+      + 'nullstr = \'\', allow_quoted_nulls = false, parallel = true, compression = \'none\', '
+      + `max_line_size = ${LINE_BYTES_MAX}, buffer_size = ${LINE_BYTES_MAX})`
+    const list = options.columns.map((column) => {
+      const value = csvExpression(columnAlias(column.attnum), column.mirror, column.attnum)
+      return `${value} AS ${identifier(column.physicalName)}`
+    })
+    return await this.#with(options.signal, async (connection) => {
+      // Text with an explicit offset does not need it; nothing here depends on the host's zone.
+      await connection.run('SET TimeZone = \'UTC\'')
+      return await copyToParquet(connection, {
+        select: `SELECT ${list.join(', ')} FROM ${source}`,
+        columns: options.columns,
+        target: { kind: 'directory', path: options.directory,
+          rowGroupsPerFile: ROW_GROUPS_PER_FILE },
+      })
+    })
+  }
+
+  async * scan(path: string,
+    columns: readonly { readonly attnum: number; readonly mirror: MirrorType }[])
+    : AsyncIterable<{ readonly firstRow: number; readonly rows: readonly MirrorRow[] }> {
+    const connection = await this.#duckdb.connect()
+    try {
+      const list = columns.map((column) => columnAlias(column.attnum))
+      const result = await connection.stream(
+        `SELECT ${list.join(', ')} FROM ${parquetSource([path], columns)}`)
+      let firstRow = 0
+      for await (const chunk of result) {
+        const values = columns.map((column, at) => chunk.getColumnValues(at)
+          .map((value) => mirrorValueOf(column.mirror, value)))
+        const rows = Array.from({ length: chunk.rowCount },
+          (_, row) => values.map((column) => column[row] ?? null))
+        yield { firstRow, rows }
+        firstRow += chunk.rowCount
+      }
+    } finally {
+      connection.closeSync()
+    }
+  }
+
+  /** Delta's CheckpointWriter port. */
+  async write(ndjsonPath: string, parquetPath: string): Promise<void> {
+    await this.#with(null, (connection) => asLakeFailure(() => connection.run(
+      `COPY (SELECT * FROM read_json(${literal(ndjsonPath)}, format = 'newline_delimited', `
+      + `maximum_object_size = ${LINE_BYTES_MAX}, columns = {${CHECKPOINT_COLUMNS}})) `
+      + `TO ${literal(parquetPath)} (FORMAT parquet, COMPRESSION zstd)`)))
+  }
+
+  async #with<T>(signal: AbortSignal | null, work: (connection: DuckDBConnection) => Promise<T>)
+    : Promise<T> {
+    signal?.throwIfAborted()
+    const connection = await this.#duckdb.connect()
+    const abort = (): void => connection.interrupt()
+    signal?.addEventListener('abort', abort, { once: true })
+    try {
+      return await work(connection)
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw refusal(error)
+    } finally {
+      signal?.removeEventListener('abort', abort)
+      connection.closeSync()
+    }
+  }
+}
+
+/** A value that a mirror cannot hold, in our own words: DuckDB's would show the value (E2). */
+function refusal(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof SlipwayError) return error
+  const at = error.message.indexOf(UNMIRRORABLE)
+  if (at >= 0) {
+    const attnum = /^\d+/.exec(error.message.slice(at + UNMIRRORABLE.length))?.[0] ?? '?'
+    return new SlipwayError('value-unmirrorable',
+      `column number ${attnum} holds a value that the lake cannot hold exactly`)
+  }
+  if (/^(Conversion|Invalid Input|Out of Range) Error/.test(error.message)) {
+    return new SlipwayError('value-unmirrorable',
+      'a column holds a value that the lake cannot hold exactly')
+  }
+  return error
+}

@@ -1,0 +1,303 @@
+/**
+ * EmbeddedPostgres: a PostgreSQL of our own, in <data-dir>/postgres.
+ *
+ * E1  `start` resolves when the server accepts connections, recovery after a crash included.
+ * E2  PGDATA comes into being whole: initdb works beside it and a rename puts it in place.
+ * E3  A PGDATA of another major version is refused and not touched.
+ * E4  Run by root, the server runs as another user (server-account.ts), also where that user
+ *     cannot enter the directories above PGDATA.
+ */
+import { execFile } from 'node:child_process'
+import {
+  chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { Client } from 'pg'
+import { sleep } from '../base/clock.ts'
+import { SlipwayError } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import { locatePostgres, type EmbeddedVersion, type PostgresBinaries } from './postgres-binaries.ts'
+import { canEnter, giveTo, pickServerAccount, type ServerAccount } from './server-account.ts'
+import { ServerLog } from './server-log.ts'
+import {
+  endLeftovers, serverEnvironment, spawnServer, type ServerExit, type ServerProcess,
+} from './server-process.ts'
+import {
+  HOST_BASED_AUTHENTICATION, requiredSettings, serverPort, tunedSettings, type DirectListener,
+} from './server-settings.ts'
+import { clientConfig, socketPath, type Credentials, type PostgresTarget } from './target.ts'
+
+/** The bootstrap superuser, Slipway's own role; its secret never leaves the data directory. */
+export const ADMIN_ROLE = 'slipway_admin'
+
+export interface EmbeddedPostgresOptions {
+  /** Slipway's data directory; it exists. */
+  readonly dataDir: string
+  readonly version: EmbeddedVersion
+  readonly adminPassword: string
+  /** Port 0: a free one, which is then `target.port`. */
+  readonly direct: DirectListener | null
+  readonly logger: Logger
+}
+
+type SocketTarget = PostgresTarget & { readonly kind: 'socket' }
+
+/** Longest recovery after a crash that is waited for. */
+const READY_MAX_MS = 600_000
+const READY_POLL_MS = 15
+/** sockaddr_un.sun_path holds 108 bytes on Linux, 104 elsewhere, a zero included. */
+const SOCKET_PATH_MAX_BYTES = process.platform === 'linux' ? 107 : 103
+
+export class EmbeddedPostgres {
+  readonly target: SocketTarget
+  readonly #process: ServerProcess
+  #stopping: Promise<void> | null = null
+
+  private constructor(target: SocketTarget, server: ServerProcess) {
+    this.target = target
+    this.#process = server
+  }
+
+  /**
+   * Throws 'data-dir-unusable' (another version, rights), 'postgres-unfit' (no binaries),
+   * 'port-taken' or 'postgres-unreachable' with what PostgreSQL's log says.
+   */
+  static async start(given: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+    const options = { ...given, direct: await withPort(given.direct) }
+    const pgdata = join(options.dataDir, 'postgres')
+    const account = pickServerAccount(pgdata, options.dataDir)
+    refuseOtherVersion(pgdata, options.version)
+    const binaries = locatePostgres(options.version, account)
+    if (!existsSync(pgdata)) await initialise(pgdata, binaries, account, options)
+    else if ((await endLeftovers(pgdata)) > 0) {
+      options.logger.warn('ended a PostgreSQL that an earlier run had left behind')
+    }
+    giveTo(account, pgdata)
+    writeFor(account, join(pgdata, 'slipway.conf'), tunedSettings(pgdata), 0o600)
+    const target: SocketTarget = {
+      kind: 'socket',
+      directory: socketDirectory(pgdata, options, account),
+      port: serverPort(options.direct),
+    }
+    const log = new ServerLog(join(options.dataDir, 'log', 'postgres.log'))
+    const server = await spawnServer({
+      program: binaries.postgres,
+      arguments: serverArguments(pgdata, account, target, options),
+      pgdata, account, log,
+    })
+    const started = new EmbeddedPostgres(target, server)
+    await started.#ready(options, log)
+    return started
+  }
+
+  get pid(): number {
+    return this.#process.pid
+  }
+
+  /** How the server ended; resolves only then. */
+  get exited(): Promise<ServerExit> {
+    return this.#process.exited
+  }
+
+  /** The first call is a fast shutdown; calling again while it runs makes it immediate. */
+  async stop(): Promise<void> {
+    if (this.#stopping === null) this.#stopping = this.#process.stop('fast')
+    else await this.#process.stop('immediate')
+    await this.#stopping
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  async #ready(options: EmbeddedPostgresOptions, log: ServerLog): Promise<void> {
+    const admin: Credentials = { user: ADMIN_ROLE, password: options.adminPassword }
+    const until = Date.now() + READY_MAX_MS
+    while (this.#process.running && Date.now() < until) {
+      const answer = await tryConnect(this.target, admin)
+      if (answer === 'ready') return
+      if (answer === 'refused') {
+        await this.stop()
+        throw new SlipwayError('data-dir-unusable',
+          `the PostgreSQL in ${options.dataDir} does not know Slipway's own secret`,
+          { hint: 'Put the file admin-password back as it was, or choose another --data-dir.' })
+      }
+      await sleep(READY_POLL_MS)
+    }
+    if (this.#process.running) await this.#process.stop('immediate')
+    await this.#process.exited
+    throw startFailure(options, log)
+  }
+}
+
+/** Port 0 asks for a free one: PostgreSQL itself knows no such wish. */
+async function withPort(direct: DirectListener | null): Promise<DirectListener | null> {
+  if (direct === null || direct.port !== 0) return direct
+  const probe = createServer()
+  const port = await new Promise<number>((resolve, reject) => {
+    probe.once('error', reject)
+    probe.listen(0, direct.host, () => { resolve((probe.address() as AddressInfo).port) })
+  })
+  await new Promise((resolve) => { probe.close(resolve) })
+  return { host: direct.host, port }
+}
+
+function startFailure(options: EmbeddedPostgresOptions, log: ServerLog): SlipwayError {
+  const reasons = log.reasons()
+  if (options.direct !== null && reasons.includes('could not create any TCP/IP sockets')) {
+    return new SlipwayError('port-taken',
+      `PostgreSQL cannot listen on ${options.direct.host}:${options.direct.port}`,
+      { hint: 'Choose another --direct-port.' })
+  }
+  return new SlipwayError('postgres-unreachable',
+    `PostgreSQL did not start: ${reasons === '' ? 'it gave no reason' : reasons}`,
+    { hint: `Its log is ${log.path}` })
+}
+
+/** E3. PG_VERSION holds the major version. */
+function refuseOtherVersion(pgdata: string, wanted: EmbeddedVersion): void {
+  if (!existsSync(pgdata)) return
+  let found: string
+  try {
+    found = readFileSync(join(pgdata, 'PG_VERSION'), 'utf8').trim()
+  } catch (error) {
+    throw new SlipwayError('data-dir-unusable', `${pgdata} is not a PostgreSQL data directory`,
+      { hint: 'Move it away, or choose another --data-dir.', cause: error })
+  }
+  if (found === String(wanted)) return
+  throw new SlipwayError('data-dir-unusable',
+    `${pgdata} was made by PostgreSQL ${found}, and PostgreSQL ${wanted} is asked for`,
+    {
+      hint: `Start with --pg-version ${found}, or choose another --data-dir and move the data`
+        + ' with pg_dump.',
+    })
+}
+
+/** E2. */
+async function initialise(
+  pgdata: string, binaries: PostgresBinaries, account: ServerAccount,
+  options: EmbeddedPostgresOptions,
+): Promise<void> {
+  const half = `${pgdata}.new`
+  rmSync(half, { recursive: true, force: true })
+  mkdirSync(half, { mode: 0o700 })
+  giveTo(account, half)
+  const secrets = mkdtempSync(join(tmpdir(), 'slipway-'))
+  try {
+    const passwordFile = join(secrets, 'password')
+    writeFor(account, passwordFile, `${options.adminPassword}\n`, 0o600)
+    giveTo(account, secrets)
+    await runInitdb(binaries, half, account, options.version, passwordFile)
+  } finally {
+    rmSync(secrets, { recursive: true, force: true })
+  }
+  writeFor(account, join(half, 'pg_hba.conf'), HOST_BASED_AUTHENTICATION, 0o600)
+  const settings = join(half, 'postgresql.conf')
+  const template = readFileSync(settings, 'utf8')
+  // First, so that every line after it wins.
+  writeFor(account, settings, `include_if_exists = 'slipway.conf'\n${template}`, 0o600)
+  renameSync(half, pgdata)
+}
+
+async function runInitdb(
+  binaries: PostgresBinaries, directory: string, account: ServerAccount,
+  version: EmbeddedVersion, passwordFile: string,
+): Promise<void> {
+  const common = [
+    '-D', reachable(directory, account), '--no-sync', '--encoding=UTF8',
+    `--username=${ADMIN_ROLE}`, `--pwfile=${passwordFile}`, '--auth=scram-sha-256',
+    ...(version >= 17 ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : []),
+  ]
+  let failure: unknown = null
+  // Not every system has the C.UTF-8 locale; code point order comes with C too.
+  for (const locale of ['C.UTF-8', 'C']) {
+    try {
+      await promisify(execFile)(binaries.initdb, [...common, `--locale=${locale}`],
+        { cwd: directory, ...account, env: serverEnvironment() })
+      return
+    } catch (error) {
+      failure = error
+    }
+  }
+  const said = (failure as { readonly stderr?: string }).stderr?.trim().split('\n').at(-1) ?? ''
+  throw new SlipwayError('data-dir-unusable',
+    `initdb could not make ${directory}: ${said === '' ? 'it could not be started' : said}`,
+    { cause: failure })
+}
+
+/**
+ * E4. Where the account cannot pass the directories above, the server finds PGDATA through
+ * its own current directory, which the kernel gives without walking the path.
+ */
+function reachable(directory: string, account: ServerAccount): string {
+  if (canEnter(account, directory)) return directory
+  if (existsSync('/proc/self/cwd')) return '/proc/self/cwd'
+  throw new SlipwayError('data-dir-unusable',
+    `PostgreSQL may not run as root, and ${directory} is closed to other users`,
+    { hint: 'Start Slipway as an ordinary user, or choose a --data-dir that others can enter.' })
+}
+
+function serverArguments(
+  pgdata: string, account: ServerAccount, target: SocketTarget, options: EmbeddedPostgresOptions,
+): string[] {
+  // Relative to PGDATA: never too long, never closed to the server.
+  const directory = target.directory === pgdata ? '.' : target.directory
+  const settings = requiredSettings({ socketDirectory: directory, direct: options.direct })
+  return [
+    '-D', reachable(pgdata, account),
+    ...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+  ]
+}
+
+/**
+ * PGDATA itself, closed to other users as it is. When its path is too long for a socket, a
+ * directory under the system's temporary one, kept in run/socket-directory from start to start.
+ */
+function socketDirectory(
+  pgdata: string, options: EmbeddedPostgresOptions, account: ServerAccount,
+): string {
+  const path = socketPath({
+    kind: 'socket', directory: pgdata, port: serverPort(options.direct),
+  })
+  if (Buffer.byteLength(path) <= SOCKET_PATH_MAX_BYTES) return pgdata
+  const note = join(options.dataDir, 'run', 'socket-directory')
+  try {
+    const known = readFileSync(note, 'utf8').trim()
+    const owner = statSync(known).uid
+    if (owner === (account?.uid ?? process.getuid?.())) return known
+  } catch {
+    // None yet, or swept away.
+  }
+  const made = mkdtempSync(join(tmpdir(), 'slipway-'))
+  chmodSync(made, 0o700)
+  giveTo(account, made)
+  mkdirSync(join(options.dataDir, 'run'), { recursive: true })
+  writeFileSync(note, `${made}\n`)
+  return made
+}
+
+function writeFor(account: ServerAccount, path: string, content: string, mode: number): void {
+  writeFileSync(path, content, { mode })
+  giveTo(account, path)
+}
+
+async function tryConnect(
+  target: PostgresTarget, admin: Credentials,
+): Promise<'ready' | 'not-yet' | 'refused'> {
+  const client = new Client(clientConfig(target, { ...admin, database: 'postgres' }))
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    return 'ready'
+  } catch (error) {
+    const code = (error as { readonly code?: string }).code ?? ''
+    // invalid_password, invalid_authorization_specification
+    return code === '28P01' || code === '28000' ? 'refused' : 'not-yet'
+  } finally {
+    await client.end().catch(() => {})
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * PostgresTarget: where the PostgreSQL server listens.
+ *
+ * T1  A target holds no secret: it may be logged, and handed from process to process as JSON.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { ClientConfig } from 'pg'
+
+export type PostgresTarget =
+  | { readonly kind: 'socket'; readonly directory: string; readonly port: number }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number
+      readonly tls: TargetTls }
+
+export type TargetTls =
+  | { readonly kind: 'off' }
+  /** Encrypted, the server's certificate not checked (libpq's sslmode=require). */
+  | { readonly kind: 'unverified' }
+  /** `caFile`: null for the system's authorities. `checkHost`: sslmode=verify-full. */
+  | { readonly kind: 'verified'; readonly caFile: string | null; readonly checkHost: boolean }
+
+export interface Credentials {
+  readonly user: string
+  readonly password: string | null
+}
+
+/** The socket's path, as libpq builds it from a directory and a port. */
+export function socketPath(target: PostgresTarget & { readonly kind: 'socket' }): string {
+  return join(target.directory, `.s.PGSQL.${target.port}`)
+}
+
+export function describeTarget(target: PostgresTarget): string {
+  return target.kind === 'socket' ? socketPath(target) : `${target.host}:${target.port}`
+}
+
+/** How `pg` connects there. Names itself `slipway` in pg_stat_activity unless told. */
+export function clientConfig(target: PostgresTarget, options: Credentials & {
+  readonly database: string
+  readonly applicationName?: string
+}): ClientConfig {
+  const address: ClientConfig = target.kind === 'socket'
+    ? { host: target.directory, port: target.port, ssl: false }
+    : { host: target.host, port: target.port, ssl: tlsOptions(target.tls) }
+  return {
+    ...address,
+    user: options.user,
+    database: options.database,
+    // Without one, pg looks into PGPASSWORD and ~/.pgpass, as libpq does.
+    ...(options.password === null ? {} : { password: options.password }),
+    application_name: options.applicationName ?? 'slipway',
+    connectionTimeoutMillis: 30_000,
+    keepAlive: true,
+  }
+}
+
+function tlsOptions(tls: TargetTls): ClientConfig['ssl'] {
+  switch (tls.kind) {
+    case 'off': return false
+    case 'unverified': return { rejectUnauthorized: false }
+    case 'verified': return {
+      rejectUnauthorized: true,
+      ...(tls.caFile === null ? {} : { ca: readFileSync(tls.caFile, 'utf8') }),
+      ...(tls.checkHost ? {} : { checkServerIdentity: () => undefined }),
+    }
+  }
+}

@@ -1,0 +1,247 @@
+/**
+ * LocalStorage: the storage port over a local directory.
+ *
+ * O1 rests on link(2), which refuses an existing name where rename(2) would replace it; O2 on
+ * fsync of the file before it is named and of its directory after.
+ *
+ * F1  Leftovers of a crash are files in `_staging/`, which no Delta reader and no VACUUM looks
+ *     at; `sweepStaging` removes those that are older than a day.
+ * F2  Whatever the system refuses in a write (disk full, rights) is `lake-write-failed`.
+ */
+import { randomUUID } from 'node:crypto'
+import { link, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { SlipwayError } from '../base/errors.ts'
+import { checkedPath, type PutResult, type Storage, type StoredObject } from './storage.ts'
+
+const STAGING = '_staging'
+const STAGED_AGE_MAX_MS = 24 * 3600 * 1000
+
+export class LocalStorage implements Storage {
+  readonly root: string
+  readonly stagingDirectory: string
+  /** Directories whose names are known to be durable while they exist. */
+  readonly #durable = new Set<string>()
+
+  /** `root`: absolute; made with the first write. */
+  constructor(options: { readonly root: string }) {
+    this.root = options.root
+    this.stagingDirectory = join(options.root, STAGING)
+  }
+
+  async get(path: string): Promise<Buffer | null> {
+    return absentAsNull(async () => {
+      await using file = await openFile(this.#absolute(path), 'r')
+      return await file.handle.readFile()
+    })
+  }
+
+  async getRange(path: string, range: { readonly start: number; readonly end: number })
+    : Promise<Buffer | null> {
+    return absentAsNull(async () => {
+      await using file = await openFile(this.#absolute(path), 'r')
+      const length = Math.max(0, Math.min(range.end, (await file.handle.stat()).size) - range.start)
+      const body = Buffer.alloc(length)
+      let at = 0
+      while (at < length) {
+        const { bytesRead } = await file.handle.read(body, at, length - at, range.start + at)
+        if (bytesRead === 0) break
+        at += bytesRead
+      }
+      return body.subarray(0, at)
+    })
+  }
+
+  async list(prefix: string, startAfter: string | null): Promise<readonly StoredObject[]> {
+    const folderEnd = prefix.lastIndexOf('/') + 1
+    const folder = prefix.slice(0, folderEnd)
+    const names = await absentAsNull(() => readdir(join(this.root, folder),
+      { withFileTypes: true })) ?? []
+    const wanted = names.filter((name) => !name.isDirectory()).map((name) => folder + name.name)
+      .filter((path) => path.startsWith(prefix) && (startAfter === null || path > startAfter))
+      .sort(byCodeUnit)
+    return (await mapBounded(wanted, (path) => this.stat(path))).filter((found) => found !== null)
+  }
+
+  async listTree(folder: string): Promise<readonly StoredObject[]> {
+    const pending = [folder]
+    const files: string[] = []
+    for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
+      const inside = at
+      const names = await absentAsNull(() => readdir(join(this.root, inside),
+        { withFileTypes: true })) ?? []
+      for (const name of names) {
+        const path = inside === '' ? name.name : `${inside}/${name.name}`
+        if (name.isDirectory()) pending.push(path)
+        else files.push(path)
+      }
+    }
+    const found = await mapBounded(files.sort(byCodeUnit), (path) => this.stat(path))
+    return found.filter((file) => file !== null)
+  }
+
+  async stat(path: string): Promise<StoredObject | null> {
+    const found = await absentAsNull(() => stat(this.#absolute(path)))
+    if (found === null || !found.isFile()) return null
+    return { path, size: found.size, mtimeMs: Math.round(found.mtimeMs) }
+  }
+
+  async putIfAbsent(path: string, body: Uint8Array, options: { readonly mtimeMs?: number } = {})
+    : Promise<PutResult> {
+    return await this.#write(path, async (target) => {
+      const staged = await this.#stage(body, options.mtimeMs)
+      try {
+        if (!await linkNew(staged, target)) return 'exists'
+      } finally {
+        await rm(staged, { force: true })
+      }
+      await syncDirectory(dirname(target))
+      return 'created'
+    })
+  }
+
+  async put(path: string, body: Uint8Array): Promise<void> {
+    await this.#write(path, async (target) => {
+      const staged = await this.#stage(body)
+      try {
+        await rename(staged, target)
+      } catch (error) {
+        await rm(staged, { force: true })
+        throw error
+      }
+      await syncDirectory(dirname(target))
+    })
+  }
+
+  async adopt(file: string, path: string): Promise<PutResult> {
+    return await this.#write(path, async (target) => {
+      await syncFile(file)
+      if (!await linkNew(file, target)) return 'exists'
+      await rm(file, { force: true })
+      await syncDirectory(dirname(target))
+      return 'created'
+    })
+  }
+
+  async sync(path: string): Promise<void> {
+    await this.#write(path, async (target) => {
+      await syncFile(target)
+      await syncDirectory(dirname(target))
+    })
+  }
+
+  async delete(path: string): Promise<void> {
+    await rm(this.#absolute(path), { force: true })
+  }
+
+  localPath(path: string): string {
+    return this.#absolute(path)
+  }
+
+  /** F1. */
+  async sweepStaging(nowMs: number): Promise<void> {
+    for (const file of await this.listTree(STAGING)) {
+      if (nowMs - file.mtimeMs > STAGED_AGE_MAX_MS) await this.delete(file.path)
+    }
+  }
+
+  /** F2. */
+  async #write<T>(path: string, work: (target: string) => Promise<T>): Promise<T> {
+    const target = this.#absolute(path)
+    try {
+      await this.#ensureDirectory(dirname(target))
+      return await work(target)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === undefined || error instanceof SlipwayError) throw error
+      throw new SlipwayError('lake-write-failed',
+        `${path} could not be written in ${this.root} (${code})`, { cause: error })
+    }
+  }
+
+  #absolute(path: string): string {
+    return join(this.root, checkedPath(path))
+  }
+
+  /** A durable file of its own name, which nobody else knows yet. */
+  async #stage(body: Uint8Array, mtimeMs?: number): Promise<string> {
+    await this.#ensureDirectory(this.stagingDirectory)
+    const staged = join(this.stagingDirectory, `${randomUUID()}.tmp`)
+    try {
+      await using file = await openFile(staged, 'wx')
+      await file.handle.writeFile(body)
+      if (mtimeMs !== undefined) {
+        // libuv cuts seconds-as-double to whole microseconds; half of one more keeps the cut exact.
+        const seconds = (mtimeMs + 0.0005) / 1000
+        await utimes(staged, seconds, seconds)
+      }
+      await file.handle.sync()
+    } catch (error) {
+      await rm(staged, { force: true })
+      throw error
+    }
+    return staged
+  }
+
+  /** Makes missing directories; each one's name is durable: a lost name loses what is inside. */
+  async #ensureDirectory(path: string): Promise<void> {
+    const first = await mkdir(path, { recursive: true })
+    if (first === undefined && this.#durable.has(path)) return
+    // What another hand has made may not be durable yet: up to the root's own name, once.
+    const top = first !== undefined && first.length < this.root.length ? first : this.root
+    for (let made = path; made.length >= top.length; made = dirname(made)) {
+      await syncDirectory(dirname(made))
+    }
+    this.#durable.add(path)
+  }
+}
+
+const PARALLEL_STATS_MAX = 32
+
+/** Results in the order of `items`, at most PARALLEL_STATS_MAX calls at once. */
+async function mapBounded<T, R>(items: readonly T[], call: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = []
+  for (let at = 0; at < items.length; at += PARALLEL_STATS_MAX) {
+    results.push(...await Promise.all(items.slice(at, at + PARALLEL_STATS_MAX).map(call)))
+  }
+  return results
+}
+
+function byCodeUnit(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+async function openFile(path: string, flags: 'r' | 'wx') {
+  const handle = await open(path, flags)
+  return { handle, [Symbol.asyncDispose]: () => handle.close() }
+}
+
+async function linkNew(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
+
+async function syncFile(path: string): Promise<void> {
+  await using file = await openFile(path, 'r')
+  await file.handle.sync()
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  await using directory = await openFile(path, 'r')
+  await directory.handle.sync()
+}
+
+async function absentAsNull<T>(read: () => Promise<T>): Promise<T | null> {
+  try {
+    return await read()
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null
+    throw error
+  }
+}

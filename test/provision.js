@@ -1,0 +1,185 @@
+/**
+ * Provisioning: fetches what the tests need beside Node, once, into a cache.
+ *
+ * V1  Idempotent: what is there is not fetched again; a half-made part is made anew.
+ * V2  One at a time: a second run waits for the first.
+ * V3  What cannot be had costs one clear line, never a stack trace, and the rest goes on.
+ *
+ * Run: node test/provision.js [tools|python|jars|tpch|tpch1]…   (no name: all but tpch1)
+ * Cache: SLIPWAY_TEST_CACHE, else .cache in the project's root.
+ */
+import { spawnSync } from 'node:child_process'
+import {
+  cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync,
+} from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const cache = resolve(root, process.env.SLIPWAY_TEST_CACHE ?? '.cache')
+
+const PYTHON_PACKAGES = [
+  'duckdb==1.1.3', 'deltalake==1.6.6', 'pyarrow', 'psycopg[binary]', 'pyspark==4.2.0', 'pandas<3',
+]
+/** Debian's packages by the command that each brings. */
+const COMMANDS = {
+  psql: 'postgresql-client', pgbench: 'postgresql-contrib', pgbouncer: 'pgbouncer',
+  openssl: 'openssl', java: 'openjdk-17-jdk-headless', mvn: 'maven', python3: 'python3-venv',
+}
+const DELTA = '4.4.0'
+const SPARK_JARS = ['delta-spark_', 'delta-storage-', 'delta-kernel-api-', 'delta-kernel-defaults-']
+
+const STEPS = {
+  tools: installCommands, python: makePython, jars: fetchJars, tpch: () => makeTpch('0.1'),
+  // For the benchmark only.
+  tpch1: () => makeTpch('1'),
+}
+const TEST_STEPS = ['tools', 'python', 'jars', 'tpch']
+
+/** Returns the lines that say what could not be had; empty when all is there. */
+export function provision(names = TEST_STEPS) {
+  mkdirSync(cache, { recursive: true })
+  const release = lock()
+  const problems = []
+  try {
+    for (const name of names) {
+      try {
+        STEPS[name]()
+      } catch (error) {
+        problems.push(`provisioning: ${name}: ${String(error.message).split('\n')[0]}`)
+      }
+    }
+  } finally {
+    release()
+  }
+  return problems
+}
+
+/** V2: a folder is made by one; a holder that died is recognised by its process id. */
+function lock() {
+  const path = join(cache, 'provision.lock')
+  for (;;) {
+    try {
+      mkdirSync(path)
+      writeFileSync(join(path, 'pid'), String(process.pid))
+      return () => rmSync(path, { recursive: true, force: true })
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error
+    }
+    if (holderDied(path)) rmSync(path, { recursive: true, force: true })
+    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500)
+  }
+}
+
+function holderDied(path) {
+  try {
+    process.kill(Number(readFileSync(join(path, 'pid'), 'utf8')), 0)
+    return false
+  } catch (error) {
+    // ENOENT: the holder has not written its id yet.
+    return error.code === 'ESRCH'
+  }
+}
+
+/** V1: `make` fills the folder `name`, which counts once its mark holds `recipe`. */
+function once(name, recipe, make) {
+  const folder = join(cache, name)
+  const mark = join(folder, '.made')
+  if (existsSync(mark) && readFileSync(mark, 'utf8') === recipe) return
+  say(`making ${name}`)
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  make(folder)
+  writeFileSync(mark, recipe)
+}
+
+function installCommands() {
+  const missing = Object.entries(COMMANDS).filter(([command]) => !isCommand(command))
+  if (missing.length === 0) return
+  const packages = [...new Set(missing.map(([, name]) => name))]
+  if (process.getuid?.() !== 0 || !isCommand('apt-get')) {
+    throw new Error(`not installed: ${missing.map(([command]) => command).join(', ')} `
+      + `(as root: apt-get install ${packages.join(' ')})`)
+  }
+  say(`installing ${packages.join(', ')}`)
+  const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  run('apt-get', ['update', '-qq'], { env: environment })
+  // A service that Debian would start (a second PostgreSQL, PgBouncer) is none of the tests'.
+  run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages],
+    { env: { ...environment, RUNLEVEL: '1' } })
+}
+
+function isCommand(name) {
+  const paths = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/local/sbin']
+  return paths.some((path) => path !== '' && existsSync(join(path, name)))
+}
+
+function makePython() {
+  once('python', PYTHON_PACKAGES.join(' '), (folder) => {
+    run('python3', ['-m', 'venv', folder])
+    run(join(folder, 'bin/python'), ['-m', 'pip', 'install', '-q', '--disable-pip-version-check',
+      ...PYTHON_PACKAGES])
+  })
+}
+
+function fetchJars() {
+  once('jars', `delta ${DELTA}`, (folder) => {
+    writeFileSync(join(folder, 'pom.xml'), pom())
+    run('mvn', ['-q', '-B', 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1:'
+      + 'copy-dependencies', '-DincludeScope=runtime', '-DoutputDirectory=kernel'], { cwd: folder })
+    mkdirSync(join(folder, 'spark'))
+    // Spark brings its own Parquet, Hadoop and Jackson; of ours it takes these four.
+    for (const name of readdirSync(join(folder, 'kernel'))) {
+      if (SPARK_JARS.some((prefix) => name.startsWith(prefix))) {
+        cpSync(join(folder, 'kernel', name), join(folder, 'spark', name))
+      }
+    }
+  })
+}
+
+function pom() {
+  return `<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>slipway.test</groupId><artifactId>readers</artifactId><version>1</version>
+  <dependencies><dependency>
+    <groupId>io.delta</groupId><artifactId>delta-spark_4.2_2.13</artifactId>
+    <version>${DELTA}</version>
+  </dependency></dependencies>
+</project>
+`
+}
+
+/** The reference generator is inside DuckDB's Python wheel; the tables come out as CSV. */
+function makeTpch(scale) {
+  once(`tpch/sf${scale}`, `duckdb 1.1.3 scale ${scale}`, (folder) => {
+    const python = join(cache, 'python/bin/python')
+    if (!existsSync(python)) throw new Error('needs the Python environment')
+    run(python, [join(root, 'test/support/tpch-generate.py'), scale, folder])
+  })
+}
+
+function run(command, args, options = {}) {
+  const done = spawnSync(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'],
+    encoding: 'utf8', maxBuffer: 1 << 26 })
+  if (done.error !== undefined) throw new Error(`${command} cannot be run (${done.error.code})`)
+  if (done.status === 0) return
+  const lines = `${done.stdout}\n${done.stderr}`.trim().split('\n')
+  const told = lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1)
+  throw new Error(`${command} ${args[0]} failed: ${told}`)
+}
+
+function say(line) {
+  process.stdout.write(`provisioning: ${line}\n`)
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const names = process.argv.slice(2)
+  const unknown = names.filter((name) => !(name in STEPS))
+  if (unknown.length > 0) {
+    say(`unknown: ${unknown.join(', ')} (known: ${Object.keys(STEPS).join(', ')})`)
+    process.exit(2)
+  }
+  const problems = provision(names.length === 0 ? undefined : names)
+  for (const line of problems) process.stdout.write(`${line}\n`)
+  process.exit(problems.length === 0 ? 0 : 1)
+}

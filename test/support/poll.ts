@@ -1,0 +1,27 @@
+/** Waiting for something to become true. */
+import { setTimeout as delay } from 'node:timers/promises'
+
+/**
+ * Asks `probe` until it answers something else than null; throws after `withinMs`, naming `what`
+ * and the last error that a probe threw.
+ */
+export async function poll<T>(
+  what: string, withinMs: number, probe: () => Promise<T | null> | T | null, everyMs = 50,
+): Promise<T> {
+  const end = Date.now() + withinMs
+  let last: unknown = null
+  for (;;) {
+    try {
+      const answer = await probe()
+      if (answer !== null) return answer
+      last = null
+    } catch (error) {
+      last = error
+    }
+    if (Date.now() > end) {
+      const why = last instanceof Error ? `: ${last.message}` : ''
+      throw new Error(`${what}: not within ${withinMs} ms${why}`, { cause: last })
+    }
+    await delay(everyMs)
+  }
+}
