@@ -95,8 +95,15 @@ async function showLive(demo: Demo, options: LiveOptions): Promise<void> {
   const columnar = await options.connect()
   await columnar.query(`SET slipway.route = 'columnar'`)
   await mirrored(options.loader, options.signal)
-  const work = writers.map((writer) => writer.run())
+  const work = Promise.all(writers.map((writer) => writer.run()))
   try {
+    await Promise.race([work, showSamples()])
+  } finally {
+    for (const writer of writers) writer.stop()
+    await work
+  }
+
+  async function showSamples(): Promise<void> {
     for (let second = 1; second <= demo.seconds && !options.signal.aborted; second++) {
       const before = totalPlaced(writers)
       const started = Date.now()
@@ -105,9 +112,6 @@ async function showLive(demo: Demo, options: LiveOptions): Promise<void> {
       const perSecond = (totalPlaced(writers) - before) / ((Date.now() - started) / 1_000)
       process.stdout.write(render({ ...sample, perSecond, second }, demo.json === true))
     }
-  } finally {
-    for (const writer of writers) writer.stop()
-    await Promise.allSettled(work)
   }
 }
 

@@ -18,8 +18,9 @@ export interface TableRow {
   readonly applied_lsn: string | null
 }
 
-const TABLES_SQL = `SELECT schema, "table", state, reason, delta_path, delta_version::text,
-  rows::text, files::text, tail_rows::text, lag::text, durable_lsn::text, applied_lsn::text
+const TABLES_SQL = `SELECT schema_name AS schema, table_name AS "table", state, reason,
+  delta_path, delta_version::text, rows::text, files::text, tail_rows::text, lag::text,
+  durable_lsn::text, applied_lsn::text
   FROM slipway.tables ORDER BY 1, 2`
 
 export async function fetchTables(options: EndpointOptions): Promise<readonly TableRow[]> {

@@ -20,7 +20,7 @@ import type { RowKey } from './row-key.ts'
 /** Rows of one file; more make several. */
 const FILE_ROWS_MAX = 2_000_000
 /** Index entries written in one go, between two turns of the event loop. */
-const INDEX_STEP = 5_000
+const INDEX_STEP = 20_000
 
 interface NewFile extends UncommittedFile {
   /** Rank of its first row among the frozen rows. */

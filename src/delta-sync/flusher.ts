@@ -7,6 +7,8 @@
  *     confirmation. A crash between any two loses nothing and doubles nothing.
  * F3  The LSN is confirmed only when every table's part succeeded. A part that failed belongs
  *     to the next round; queries go on over the live table meanwhile.
+ * F4  A failure between a table's commit and the end of its publication leaves the lake ahead
+ *     of memory: `broken` is set, and the mirror must begin again from the lake.
  */
 import { relative } from 'node:path'
 import { failpoint } from '../base/failpoint.ts'
@@ -57,6 +59,7 @@ interface Frozen {
 export class Flusher {
   readonly #options: FlusherOptions
   #confirmed: Lsn
+  #broken = false
 
   constructor(options: FlusherOptions, confirmed: Lsn) {
     this.#options = options
@@ -65,6 +68,9 @@ export class Flusher {
 
   /** Everything that ends at or below it is durable in the lake. */
   get confirmed(): Lsn { return this.#confirmed }
+
+  /** F4. */
+  get broken(): boolean { return this.#broken }
 
   /** One round. Throws what the first failed part threw, after all others are done (F3). */
   async flush(): Promise<Lsn> {
@@ -79,7 +85,7 @@ export class Flusher {
       for (const part of frozen.parts) await this.#write(part, frozen.pin, frozen.lsn)
     } finally {
       await frozen.pin?.[Symbol.asyncDispose]()
-      if (frozen.parts.length > 0) await batch.run(() => this.#publish(frozen.parts, frozen.lsn))
+      if (frozen.parts.length > 0) await this.#publishAll(frozen.parts, frozen.lsn)
     }
     failpoint('flush.after-publish')
     const failed = frozen.parts.find((part) => part.failure !== null)
@@ -124,6 +130,14 @@ export class Flusher {
         keeper.suspensions.delete(folder)
       }
     }
+  }
+
+  /** F4. */
+  async #publishAll(parts: readonly FlushPart[], lsn: Lsn): Promise<void> {
+    this.#broken = parts.some((part) => part.written)
+    if (parts.some((part) => part.written && part.failure !== null)) return
+    await this.#options.batch.run(() => this.#publish(parts, lsn))
+    this.#broken = false
   }
 
   /** Readers see the files in the place of the rows that went into them. */

@@ -214,6 +214,7 @@ export class Mirror {
         this.#flushed.resolve()
         this.#flushed = new Deferred()
       } catch (error) {
+        if (flusher.broken) throw error
         retryMs = Math.min(Math.max(retryMs * 2, FLUSH_RETRY_MS_MIN), FLUSH_RETRY_MS_MAX)
         this.#lakeFault = lakeFault(error)
         this.#options.logger.error({ err: error, retryMs }, 'a flush failed')

@@ -89,8 +89,7 @@ export class ClientGreeting {
 
   #read(): void {
     if (this.#bytes[0] === TLS_HANDSHAKE && this.#options.tls === 'offered') {
-      this.#socket.unshift(this.#bytes)
-      this.#hand({ kind: 'tls', socket: this.#socket, isDirect: true })
+      this.#hand({ kind: 'tls', socket: this.#socket, isDirect: true }, this.#bytes)
       return
     }
     const length = startupLength(this.#bytes)
@@ -126,11 +125,13 @@ export class ClientGreeting {
     }
   }
 
-  #hand(greeting: Greeting): void {
+  /** `unread`: what the next owner shall read again. */
+  #hand(greeting: Greeting, unread = NOTHING): void {
     this.#isOver = true
     clearTimeout(this.#timer)
     this.#socket.pause()
     this.#unlisten()
+    if (unread.length > 0) this.#socket.unshift(unread)
     this.#options.onGreeting(greeting)
   }
 }

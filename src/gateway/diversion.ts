@@ -57,9 +57,9 @@ export interface DiversionHost {
   /** PostgreSQL is to be preferred for this text for a while. */
   onPreferPostgres(): void
   /** The client has its answer, ReadyForQuery included. */
-  onAnswered(route: StatementRoute): void
+  onAnswered(route: StatementRoute, status: TransactionStatus): void
   /** `bytes` must now go to PostgreSQL, which answers the rest. */
-  onPassed(bytes: Buffer): void
+  onPassed(bytes: Buffer, status: TransactionStatus): void
   /** What PostgreSQL sent behind the last message that was the diversion's. */
   onServerRest(bytes: Buffer): void
   /** PostgreSQL or the protocol broke: the session cannot go on. */
@@ -283,7 +283,7 @@ export class Diversion {
   #finish(last: Buffer, status: TransactionStatus, route: StatementRoute): void {
     this.#state = { kind: 'over' }
     this.#host.toClient(Buffer.concat([last, readyForQuery(status)]))
-    this.#host.onAnswered(route)
+    this.#host.onAnswered(route, status)
   }
 
   #pass(outcome: ProbeOutcome): void {
@@ -292,9 +292,9 @@ export class Diversion {
     if (shape.kind === 'extended' && outcome.clientParseDone) {
       // Sent once more it would collide with itself (42P05).
       this.#host.toClient(emptyMessage(BACKEND.parseComplete))
-      this.#host.onPassed(shape.batch.bytesAfterParse)
+      this.#host.onPassed(shape.batch.bytesAfterParse, outcome.status)
     } else {
-      this.#host.onPassed(original)
+      this.#host.onPassed(original, outcome.status)
     }
   }
 }

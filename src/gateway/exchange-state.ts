@@ -60,6 +60,9 @@ export class ExchangeState {
     this.#status = status
   }
 
+  /** A ReadyForQuery that answered messages of our own. */
+  serverSettled(status: TransactionStatus): void { this.#status = status }
+
   /**
    * libpq sends a Sync right behind the Execute of a COPY, which the server ignores: after
    * CopyDone comes another one, and only that is answered.

@@ -13,7 +13,7 @@ import type { Logger } from '../base/logger.ts'
 import { HEADER_BYTES } from '../pgwire/message-code.ts'
 import { FrameAssembler } from '../pgwire/frame-assembler.ts'
 import type { Probe } from '../query/probe.ts'
-import type { QueryService } from '../query/query-service.ts'
+import type { Decision, RunOptions, RunResult } from '../query/query-service.ts'
 import type { RoutedRows } from '../query/routed-rows.ts'
 import type { ColumnarPlan } from '../router/plan.ts'
 import {
@@ -21,9 +21,21 @@ import {
   type FromEngine, type LinkRequest,
 } from './link-protocol.ts'
 
+/** A columnar answer, as it is sent on. */
+export type AnswerRows = Pick<RoutedRows,
+  'batches' | 'readLsn' | 'waitedMs' | 'sql' | 'scan' | typeof Symbol.asyncDispose>
+
+/** QueryService, as this room needs it. */
+export interface StatementService {
+  decide(probe: Probe): Decision
+  run(plan: ColumnarPlan, probe: Probe, options: RunOptions): Promise<
+    | { readonly kind: 'rows'; readonly rows: AnswerRows }
+    | Exclude<RunResult, { readonly kind: 'rows' }>>
+}
+
 export interface LinkServerOptions {
   readonly path: string
-  readonly queryService: Pick<QueryService, 'decide' | 'run'>
+  readonly queryService: StatementService
   readonly logger: Logger
 }
 
@@ -114,7 +126,7 @@ export class LinkServer implements AsyncDisposable {
     const decision = queryService.decide(probe)
     switch (decision.kind) {
       case 'postgres':
-        answer.send(explain ? { kind: 'report', lines: postgresReport(probe, decision.reason) }
+        answer.send(explain ? { kind: 'report', lines: this.#postgresReport(probe, decision.reason) }
           : { kind: 'declined', reason: decision.reason,
               transient: decision.transient })
         return
@@ -127,7 +139,7 @@ export class LinkServer implements AsyncDisposable {
         const result = await queryService.run(decision.plan, probe, { resultFormats, signal })
         switch (result.kind) {
           case 'fallback':
-            answer.send(explain ? { kind: 'report', lines: postgresReport(probe, result.reason) }
+            answer.send(explain ? { kind: 'report', lines: this.#postgresReport(probe, result.reason) }
               : { kind: 'fallback', reason: result.reason })
             return
           case 'rejected':
@@ -139,6 +151,15 @@ export class LinkServer implements AsyncDisposable {
         }
       }
     }
+  }
+
+  /** Cost is the first thing looked at; whoever asks wants to know whether it is the only one. */
+  #postgresReport(probe: Probe, reason: string): readonly string[] {
+    const atAnyCost = this.#options.queryService.decide({ ...probe, totalCost: Number.MAX_VALUE })
+    const reasons = atAnyCost.kind === 'postgres' && atAnyCost.reason !== reason
+      ? [atAnyCost.reason, reason] : [reason]
+    return ['Route: postgres', ...reasons.map((text) => `Reason: ${text}`), costLine(probe),
+      `Read LSN: ${formatLsn(probe.insertLsn)}`]
   }
 }
 
@@ -157,7 +178,7 @@ class Answer {
     this.#socket.write(encodeLinkFrame(message))
   }
 
-  async stream(rows: RoutedRows): Promise<void> {
+  async stream(rows: AnswerRows): Promise<void> {
     let count = 0
     for await (const batch of rows.batches()) {
       count += batch.rows
@@ -198,11 +219,6 @@ function drained(socket: Socket): Promise<void> {
   })
 }
 
-function postgresReport(probe: Probe, reason: string): readonly string[] {
-  return ['Route: postgres', `Reason: ${reason}`, costLine(probe),
-    `Read LSN: ${formatLsn(probe.insertLsn)}`]
-}
-
 function rejectedReport(probe: Probe, error: SlipwayError): readonly string[] {
   return ['Route: rejected', `Reason: ${error.message}`, costLine(probe)]
 }
@@ -210,7 +226,7 @@ function rejectedReport(probe: Probe, error: SlipwayError): readonly string[] {
 async function report(answer: Answer, found: {
   readonly probe: Probe
   readonly plan: ColumnarPlan
-  readonly rows: RoutedRows
+  readonly rows: AnswerRows
 }): Promise<void> {
   const { probe, plan, rows } = found
   const { scan } = rows

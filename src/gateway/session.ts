@@ -150,7 +150,8 @@ export class Session implements DiversionHost {
     if (this.#mode.kind === 'divert') this.#intake.preferPostgres(this.#mode.candidate.statement)
   }
 
-  onAnswered(route: StatementRoute): void {
+  onAnswered(route: StatementRoute, status: TransactionStatus): void {
+    this.#state.serverSettled(status)
     this.#shared.onRouted(route)
     if (this.#mode.kind !== 'divert') return
     const { shape, statement } = this.#mode.candidate
@@ -161,7 +162,8 @@ export class Session implements DiversionHost {
     this.#goOn()
   }
 
-  onPassed(bytes: Buffer): void {
+  onPassed(bytes: Buffer, status: TransactionStatus): void {
+    this.#state.serverSettled(status)
     this.#shared.onRouted('postgres')
     if (this.#mode.kind !== 'divert') return
     const { shape, statement } = this.#mode.candidate

@@ -19,7 +19,7 @@ import { ConnectionPool, type PooledConnection } from './connection-pool.ts'
 import type { DuckDb } from './duckdb.ts'
 import type { EpochRegistry } from './epoch-registry.ts'
 import { beginPinned } from './live-pin.ts'
-import { literal, ownName } from './sql-text.ts'
+import { literal } from './sql-text.ts'
 import { unionRead } from './union-read.ts'
 
 /** What the executor needs of the mirror; delta-sync's Mirror and Progress have it. */
@@ -33,7 +33,8 @@ export interface AppliedProgress {
 
 export interface TableStates {
   get(relid: Oid): { readonly schema: TableSchema
-    readonly state: { readonly kind: string; readonly reason?: string } } | null
+    readonly state: { readonly kind: string; readonly reason?: string }
+    readonly tailRows: number } | null
 }
 
 export interface ExecuteRequest {
@@ -90,7 +91,7 @@ export class ColumnarExecutor implements AsyncDisposable {
 
   /** null unless the table is ready. */
   schema(relid: Oid): TableSchema | null {
-    return this.#registry.newest?.tables.get(relid)?.schema ?? null
+    return this.#registry.current?.tables.get(relid)?.schema ?? null
   }
 
   /** Why `schema` is null, in words. */
@@ -121,11 +122,10 @@ export class ColumnarExecutor implements AsyncDisposable {
       await setTimeZone(connection, request.timeZone)
       inTransaction = true
       const pinned = await beginPinned(connection.duckdb, this.#registry)
-      const { sql, filesRead, filesPruned, liveNames } = compose(request.parts, pinned.epoch)
-      const tailRows = await countTail(connection, liveNames)
+      const { sql, filesRead, filesPruned, relids } = compose(request.parts, pinned.epoch)
       const result = await connection.duckdb.stream(sql)
       return new Answer({ result, sql, waitedMs, readLsn: maxLsn(pinned.lsn, floor),
-        scan: { filesRead, filesPruned, tailRows }, signal: request.signal, release })
+        scan: { filesRead, filesPruned, tailRows: this.#tailRows(relids) }, signal: request.signal, release })
     } catch (error) {
       await release()
       request.signal.throwIfAborted()
@@ -135,6 +135,13 @@ export class ColumnarExecutor implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#pool[Symbol.asyncDispose]()
+  }
+
+  /** As of now, which may be a batch later than what is read: a figure to show, no more. */
+  #tailRows(relids: ReadonlySet<Oid>): number {
+    let rows = 0
+    for (const relid of relids) rows += this.#tables.get(relid)?.tailRows ?? 0
+    return rows
   }
 
   async #reach(request: ExecuteRequest): Promise<void> {
@@ -164,10 +171,10 @@ async function setTimeZone(connection: PooledConnection, timeZone: string): Prom
 }
 
 function compose(parts: ColumnarPlan['parts'], epoch: Epoch): { readonly sql: string
-  readonly filesRead: number; readonly filesPruned: number; readonly liveNames: string[] } {
+  readonly filesRead: number; readonly filesPruned: number; readonly relids: ReadonlySet<Oid> } {
   let filesRead = 0
   let filesPruned = 0
-  const liveNames = new Set<string>()
+  const relids = new Set<Oid>()
   const sql = parts.map((part) => {
     if (typeof part === 'string') return part
     const table = epoch.tables.get(part.relid)
@@ -177,19 +184,10 @@ function compose(parts: ColumnarPlan['parts'], epoch: Epoch): { readonly sql: st
     const read = unionRead(table, part)
     filesRead += read.filesRead
     filesPruned += read.filesPruned
-    liveNames.add(table.liveName)
+    relids.add(part.relid)
     return read.sql
   }).join('')
-  return { sql, filesRead, filesPruned, liveNames: [...liveNames] }
-}
-
-/** A native table knows its count. */
-async function countTail(connection: PooledConnection, liveNames: readonly string[])
-  : Promise<number> {
-  if (liveNames.length === 0) return 0
-  const counts = liveNames.map((name) => `(SELECT count(*) FROM live.${ownName(name)})`)
-  const result = await connection.duckdb.runAndReadAll(`SELECT ${counts.join(' + ')}`)
-  return Number(result.getRows()[0]?.[0] ?? 0)
+  return { sql, filesRead, filesPruned, relids }
 }
 
 class Answer implements ColumnarAnswer {

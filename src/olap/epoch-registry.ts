@@ -15,22 +15,26 @@ export class EpochRegistry {
   readonly #keepMs: number
   /** In order of number. */
   readonly #epochs = new Map<number, { readonly epoch: Epoch; readonly since: number }>()
-  #newest: Epoch | null = null
+  #current: Epoch | null = null
 
   constructor(options: { readonly clock: Clock; readonly keepMs?: number }) {
     this.#clock = options.clock
     this.#keepMs = options.keepMs ?? KEEP_MS
   }
 
-  /** The newest known; its transaction may not have committed yet. */
-  get newest(): Epoch | null {
-    return this.#newest
+  /** The newest whose transaction has committed: every reader from now on sees it or a later. */
+  get current(): Epoch | null {
+    return this.#current
+  }
+
+  /** The transaction that names it has committed. */
+  committed(epoch: Epoch): void {
+    this.#current = epoch
   }
 
   add(epoch: Epoch): void {
     const now = this.#clock.now()
     this.#epochs.set(epoch.id, { epoch, since: now })
-    this.#newest = epoch
     // ER2: one is superseded when the next was added.
     const entries = [...this.#epochs]
     for (let at = 0; at + 1 < entries.length; at++) {

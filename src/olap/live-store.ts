@@ -63,6 +63,7 @@ export class LiveStore implements AsyncDisposable {
     await this.#writer.run(`UPDATE live.state SET applied_lsn = ${lsn}${set}`)
     await this.#writer.run('COMMIT')
     this.#open = false
+    if (epoch !== null) this.#registry.committed(epoch)
   }
 
   async rollback(): Promise<void> {

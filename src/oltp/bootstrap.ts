@@ -6,7 +6,8 @@
  * B2  The publication is committed before the slot exists: pgoutput looks publications up as
  *     of the WAL it reads, and never finds one that is younger.
  * B3  A slot that lost WAL, or is older than the publication, is made anew, and every table
- *     is announced as rewritten right after: what the lake holds of it must be copied again.
+ *     is announced as rewritten right after, also when we die in between: what the lake
+ *     holds of it must be copied again.
  */
 import type { Client } from 'pg'
 import { parseLsn, type Lsn } from '../base/lsn.ts'
@@ -33,10 +34,10 @@ export async function bootstrap(client: Client, logger: Logger): Promise<Slot> {
   const version = await serverVersion(client)
   const publicationCreated = await makeSchema(client, version)
   const slot = await ensureSlot(client, publicationCreated, logger)
-  if (slot.created) {
-    await client.query(`select slipway.announce(description, true)
-      from slipway.describe_relations(null) where why is null`)
-  }
+  // One statement: the mark goes when, and only when, the announcements are in the WAL.
+  await client.query(`with pending as (delete from slipway.recopy_pending returning only_row)
+    select slipway.announce(description, true)
+    from pending, slipway.describe_relations(null) where why is null`)
   return slot
 }
 
@@ -73,14 +74,20 @@ async function ensureSlot(client: Client, mustBeNew: boolean, logger: Logger): P
     }
     logger.warn({ slot: found.name, walStatus: found.walStatus },
       'the replication slot cannot be continued; every table is copied anew')
+    await markRecopy(client)
     await releaseSlot(client, found.name)
     await client.query('select pg_drop_replication_slot($1)', [found.name])
   }
+  await markRecopy(client)
   await client.query(`select pg_create_logical_replication_slot('slipway_' || oid, 'pgoutput')
     from pg_database where datname = current_database()`)
   const made = await readSlot(client)
   if (made === null || made.confirmed === null) throw new Error('the new slot is not there')
   return { name: made.name, confirmed: made.confirmed, created: true }
+}
+
+async function markRecopy(client: Client): Promise<void> {
+  await client.query('insert into slipway.recopy_pending values (true) on conflict do nothing')
 }
 
 async function readSlot(client: Client): Promise<{

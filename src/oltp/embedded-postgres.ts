@@ -73,15 +73,15 @@ export class EmbeddedPostgres {
     refuseOtherVersion(pgdata, options.version)
     const binaries = locatePostgres(options.version, account)
     if (!existsSync(pgdata)) await initialise(pgdata, binaries, account, options)
-    else if ((await endLeftovers(pgdata)) > 0) {
-      options.logger.warn('ended a PostgreSQL that an earlier run had left behind')
-    }
     giveTo(account, pgdata)
     writeFor(account, join(pgdata, 'slipway.conf'), tunedSettings(pgdata), 0o600)
     const target: SocketTarget = {
       kind: 'socket',
       directory: socketDirectory(pgdata, options, account),
       port: serverPort(options.direct),
+    }
+    if ((await endLeftovers(pgdata, target.directory)) > 0) {
+      options.logger.warn('ended a PostgreSQL that an earlier run had left behind')
     }
     const log = new ServerLog(join(options.dataDir, 'log', 'postgres.log'))
     const server = await spawnServer({

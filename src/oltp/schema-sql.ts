@@ -13,6 +13,8 @@ export const PUBLICATION = 'slipway'
 const TABLES = `
 create schema if not exists slipway;
 create table if not exists slipway.excluded (relid oid primary key);
+-- Holds a row from before a slot is made until every table is announced in its stream.
+create table if not exists slipway.recopy_pending (only_row boolean primary key check (only_row));
 -- A role called slipway would make its tables in our schema: "$user" is first in the path.
 do $$ begin
   if exists (select from pg_roles where rolname = 'slipway') and not exists (
@@ -112,7 +114,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   end as why) refusal
   where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't'
     and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-    and (n.nspname, c.relname) not in (('slipway', 'excluded'), ('slipway', 'table_status'))
+    and not (n.nspname = 'slipway'
+      and c.relname in ('excluded', 'recopy_pending', 'table_status'))
     and (wanted is null or c.oid = any (wanted))
 $$;
 

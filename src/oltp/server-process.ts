@@ -4,11 +4,14 @@
  * P1  `endLeftovers` returns when no process of an earlier run works on PGDATA any more: a
  *     server whose supervisor was killed goes on running, and backends can outlive a server
  *     that was killed; either would make the next start fail.
- * P2  Only processes whose current directory is PGDATA (which every PostgreSQL process
+ * P2  Lock files of an earlier run go then too: PostgreSQL believes them as long as any process
+ *     of its own user has the number inside, be it a zombie, or a new one after a restart of
+ *     the machine or container.
+ * P3  Only processes whose current directory is PGDATA (which every PostgreSQL process
  *     keeps) are ended, so a reused process id harms nobody.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
-import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, realpathSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { sleep } from '../base/clock.ts'
 import type { ServerAccount } from './server-account.ts'
@@ -105,10 +108,25 @@ export function serverEnvironment(): NodeJS.ProcessEnv {
   return environment
 }
 
-/** P1. Resolves to how many processes were ended. */
-export async function endLeftovers(pgdata: string): Promise<number> {
+/**
+ * P1, P2. `socketDirectory`: where that run had its socket. Resolves to how many processes
+ * were ended.
+ */
+export async function endLeftovers(pgdata: string, socketDirectory: string): Promise<number> {
   const found = serverProcesses(pgdata)
-  if (found.length === 0) return 0
+  if (found.length > 0) await endProcesses(pgdata)
+  if (serverProcesses(pgdata).length === 0) {
+    rmSync(join(pgdata, 'postmaster.pid'), { force: true })
+    for (const name of readdirSync(socketDirectory)) {
+      if (/^\.s\.PGSQL\.\d+(\.lock)?$/.test(name)) {
+        rmSync(join(socketDirectory, name), { force: true })
+      }
+    }
+  }
+  return found.length
+}
+
+async function endProcesses(pgdata: string): Promise<void> {
   const postmaster = postmasterPid(pgdata)
   const steps = [
     ['SIGINT', FAST_MAX_MS / 4], ['SIGQUIT', IMMEDIATE_MAX_MS], ['SIGKILL', IMMEDIATE_MAX_MS],
@@ -121,9 +139,8 @@ export async function endLeftovers(pgdata: string): Promise<number> {
     for (const pid of targets) signalQuietly(pid, signal)
     const until = Date.now() + patienceMs
     while (serverProcesses(pgdata).length > 0 && Date.now() < until) await sleep(POLL_MS)
-    if (serverProcesses(pgdata).length === 0) break
+    if (serverProcesses(pgdata).length === 0) return
   }
-  return found.length
 }
 
 function postmasterPid(pgdata: string): number | null {

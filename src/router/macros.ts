@@ -84,41 +84,49 @@ const TEXTS = [
 ]
 
 /**
- * numeric as (u, s, d): unscaled HUGEINT, its scale, PostgreSQL's display scale.
- * weight10000 and first10000: of the first base-10000 digit, as select_div_scale sees it.
+ * A numeric is (u, s, d): unscaled HUGEINT, its scale, PostgreSQL's display scale.
+ *
+ * Macros write their arguments out wherever they are named: the lambdas bind each step once,
+ * or planning a division would cost more than running the statement.
  */
 const NUMERICS = [
   `power10(k) AS CAST('1' || repeat('0', CAST(k AS INTEGER)) AS HUGEINT)`,
+  // The place of the first base-10000 digit, as select_div_scale counts it, plus 1000.
   `digits(u) AS length(CAST(abs(u) AS VARCHAR))`,
-  `weight10000(u, s) AS CASE WHEN u = 0 THEN 0
-     ELSE (slipway.digits(u) - 1 - s + 4000) // 4 - 1000 END`,
-  `first10000(u, s) AS CASE WHEN u = 0 THEN 0 ELSE CAST(rpad(CAST(abs(u) AS VARCHAR),
-     CAST((slipway.digits(u) - 1 - s + 4000) % 4 + 1 AS INTEGER), '0') AS INTEGER) END`,
-  `quotient_scale_of(ua, sa, da, ub, sb, db) AS CAST(greatest(16 - 4 * (
-       slipway.weight10000(ua, sa) - slipway.weight10000(ub, sb)
-       - CASE WHEN slipway.first10000(ua, sa) <= slipway.first10000(ub, sb) THEN 1 ELSE 0 END),
+  `first10000(u, e) AS CASE WHEN u = 0 THEN 0 ELSE CAST(rpad(CAST(abs(u) AS VARCHAR),
+     CAST(e % 4 + 1 AS INTEGER), '0') AS INTEGER) END`,
+  `quotient_scale_of(q, da, db) AS CAST(greatest(16 - 4 * (
+       CASE WHEN q.ua = 0 THEN 0 ELSE q.ea // 4 - 1000 END - (q.eb // 4 - 1000)
+       - CASE WHEN slipway.first10000(q.ua, q.ea) <= slipway.first10000(q.ub, q.eb)
+           THEN 1 ELSE 0 END),
      da, db, 0) AS INTEGER)`,
-  `quotient_scale(ua, sa, da, ub, sb, db) AS CASE WHEN ua IS NULL OR ub IS NULL THEN NULL
-     ELSE slipway.quotient_scale_of(ua, sa, da, ub, sb, db) END`,
-  // Half away from zero at scale r; r + sb - sa may be negative for a large divisor scale.
+  // Half away from zero at scale r; r + sb - sa may be negative for a large scale of a.
   `rounded_quotient(ua, sa, ub, sb, r) AS
      CAST(CASE WHEN (ua < 0) <> (ub < 0) THEN -1 ELSE 1 END AS HUGEINT) * (
        (abs(ua) * slipway.power10(greatest(r + sb - sa, 0)) * 2
          + abs(ub) * slipway.power10(greatest(sa - sb - r, 0)))
        // (abs(ub) * slipway.power10(greatest(sa - sb - r, 0)) * 2))`,
-  `scaled_to_20(u, r) AS CASE WHEN r > 20 THEN error('more than 20 decimals')
-     ELSE CAST(u * slipway.power10(20 - r) AS DECIMAL(38,0))
-       * CAST('0.00000000000000000001' AS DECIMAL(20,20)) END`,
-  `quotient(ua, sa, da, ub, sb, db) AS CASE WHEN ua IS NULL OR ub IS NULL THEN NULL
-     WHEN ub = 0 THEN error('division by zero')
-     ELSE slipway.scaled_to_20(
-       slipway.rounded_quotient(ua, sa, ub, sb,
-         slipway.quotient_scale_of(ua, sa, da, ub, sb, db)),
-       slipway.quotient_scale_of(ua, sa, da, ub, sb, db)) END`,
-  `quotient_units(ua, sa, da, ub, sb, db) AS CASE WHEN ua IS NULL OR ub IS NULL THEN NULL
-     WHEN ub = 0 THEN error('division by zero')
-     ELSE slipway.rounded_quotient(ua, sa, ub, sb,
-       slipway.quotient_scale_of(ua, sa, da, ub, sb, db)) END`,
+  `divide(ua, sa, da, ub, sb, db) AS list_transform(
+     [{'ua': CAST(ua AS HUGEINT), 'ub': CAST(ub AS HUGEINT)}], lambda p:
+     CASE WHEN p.ua IS NULL OR p.ub IS NULL THEN NULL
+       WHEN p.ub = 0 THEN error('division by zero')
+       ELSE list_transform([{'ua': p.ua, 'ub': p.ub,
+           'ea': slipway.digits(p.ua) - 1 - sa + 4000,
+           'eb': slipway.digits(p.ub) - 1 - sb + 4000}], lambda q:
+         list_transform([slipway.quotient_scale_of(q, da, db)], lambda r:
+           {'u': slipway.rounded_quotient(q.ua, sa, q.ub, sb, r), 's': r})[1])[1] END)[1]`,
+  `quotient(ua, sa, da, ub, sb, db) AS list_transform(
+     [slipway.divide(ua, sa, da, ub, sb, db)], lambda n:
+     CASE WHEN n IS NULL THEN NULL
+       WHEN n.s > 20 THEN error('more than 20 decimals')
+       ELSE CAST(n.u * slipway.power10(20 - n.s) AS DECIMAL(38,0))
+         * CAST('0.00000000000000000001' AS DECIMAL(20,20)) END)[1]`,
+  `quotient_scale(ua, sa, da, ub, sb, db) AS slipway.divide(ua, sa, da, ub, sb, db).s`,
+  `quotient_units(ua, sa, da, ub, sb, db) AS slipway.divide(ua, sa, da, ub, sb, db).u`,
+  // Below 10000 a quotient has 16 decimals at least, whatever its operands show.
+  `small_dividend(a, b) AS CASE WHEN a IS NULL OR b IS NULL OR b = 0 THEN a
+     WHEN abs(CAST(a AS DOUBLE)) < abs(CAST(b AS DOUBLE)) * 5000 THEN a
+     ELSE error('a large quotient of numerics of mixed scale') END`,
   `rescaled(u, s, d) AS CASE WHEN d >= s THEN u * slipway.power10(d - s)
      ELSE u // slipway.power10(s - d) END`,
 ]

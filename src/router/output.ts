@@ -15,6 +15,7 @@ import type { DescribedColumn } from './route.ts'
 import { type ExportedColumn, type Select, isTotallyOrdered, renderSelect } from './select.ts'
 
 const LIMIT_MAX = 1_000_000_000n
+const QUOTIENT_DECIMALS = 16
 
 export function outputOf(select: Select, columns: readonly DescribedColumn[]): {
   readonly sql: string; readonly output: readonly OutputColumn[]; readonly tieCheck: TieCheck | null
@@ -55,10 +56,15 @@ function valueOf(expr: Expr, column: DescribedColumn, add: (sql: string) => numb
   if (expr.kind === 'quotient') {
     refuseUnlessNumeric(column)
     const { dividend, divisor } = expr
-    if (dividend.repr.display === 'type' && divisor.repr.display === 'type') {
-      return { kind: 'quotient', dividendAt: add(dividend.sql),
-        dividendScale: dividend.repr.scale, divisorAt: add(divisor.sql),
-        divisorScale: divisor.repr.scale }
+    const exact = dividend.repr.display === 'type' && divisor.repr.display === 'type'
+    // A display scale matters only where it exceeds the quotient's own 16 decimals.
+    const small = Math.max(dividend.repr.scale, divisor.repr.scale) <= QUOTIENT_DECIMALS &&
+      dividend.repr.display !== 'lost' && divisor.repr.display !== 'lost'
+    if (exact || small) {
+      return { kind: 'quotient', divisorAt: add(divisor.sql),
+        dividendAt: add(exact ? dividend.sql
+          : `slipway.small_dividend(${dividend.sql}, ${divisor.sql})`),
+        dividendScale: dividend.repr.scale, divisorScale: divisor.repr.scale }
     }
     const args = quotientArguments(expr)
     return { kind: 'scaled-numeric', at: add(`slipway.quotient_units(${args})`),

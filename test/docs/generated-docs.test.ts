@@ -1,5 +1,5 @@
 /** docs/errors.md and docs/config.md say what the code says; UPDATE_DOCS=1 writes them anew. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { ERROR_CATALOG, type CatalogEntry } from '../../src/base/errors.ts'
 import {
@@ -36,4 +36,11 @@ test.each([
   const file = new URL(`../../${name}`, import.meta.url)
   if (process.env['UPDATE_DOCS'] === '1') writeFileSync(file, page())
   expect(readFileSync(file, 'utf8')).toBe(page())
+})
+
+test('every file that docs/INVARIANTS.md names exists', () => {
+  const page = readFileSync(new URL('../../docs/INVARIANTS.md', import.meta.url), 'utf8')
+  const named = [...page.matchAll(/\| ((?:src|test|docs)\/[\w./-]+) /g)].map((match) => match[1])
+  expect(named.length).toBeGreaterThan(30)
+  expect(named.filter((name) => !existsSync(new URL(`../../${name}`, import.meta.url)))).toEqual([])
 })

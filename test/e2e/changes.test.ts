@@ -1,7 +1,8 @@
 /** Every kind of change to rows reaches the mirror, each transaction whole. */
-import { beforeAll, describe, expect, inject, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { columnar, inPostgres, tableState } from '../support/mirror.ts'
 import { poll } from '../support/poll.ts'
+import { itWith } from '../support/requires.ts'
 import { SharedSchema } from '../support/shared-slipway.ts'
 import type { SqlClient } from '../support/sql-client.ts'
 
@@ -115,7 +116,7 @@ describe('the mirror follows changes', () => {
     expect((await client.query('SELECT max(d) FROM endless')).rows).toEqual([['infinity']])
   })
 
-  it.runIf(inject('readers') !== '')('stock readers agree on all of it', async () => {
+  itWith(['python', 'jars'], 'stock readers agree on all of it', async () => {
     for (const table of ['docs', 'pairs', 'log', 'left_side']) {
       const { found, expected } = await schema.compare(client, table)
       expect({ table, ...found }).toEqual({ table, ...expected })

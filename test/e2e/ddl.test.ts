@@ -1,8 +1,9 @@
 /** Tables come, change and go; the mirror follows in order with the data. */
 import { existsSync } from 'node:fs'
-import { beforeAll, describe, expect, inject, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { columnar, inPostgres, tableState } from '../support/mirror.ts'
 import { poll } from '../support/poll.ts'
+import { itWith } from '../support/requires.ts'
 import { SharedSchema } from '../support/shared-slipway.ts'
 import type { SqlClient } from '../support/sql-client.ts'
 
@@ -145,7 +146,7 @@ describe('the mirror follows DDL', () => {
     await agrees('SELECT count(*) FROM other')
   })
 
-  it.runIf(inject('readers') !== '')('stock readers agree on all of it', async () => {
+  itWith(['python', 'jars'], 'stock readers agree on all of it', async () => {
     const tables = ['made', 'later', 'grows', 'pair', 'new_name', 'drops', 'retyped', 'again']
     for (const table of tables) {
       const { found, expected } = await schema.compare(client, table)

@@ -1,7 +1,7 @@
 /** TPC-H at scale 0.1 from the reference generator, loaded through the gateway by COPY. */
-import { beforeAll, expect, inject, it } from 'vitest'
+import { beforeAll, expect, it } from 'vitest'
 import { tpchFolder } from '../support/cache.ts'
-import { describeWith } from '../support/requires.ts'
+import { describeWith, itWith } from '../support/requires.ts'
 import { SharedSchema } from '../support/shared-slipway.ts'
 import {
   createTpchTables, loadTpch, TPCH_QUERIES, TPCH_TABLE_NAMES,
@@ -60,7 +60,7 @@ describeWith(['psql', 'tpch'], 'TPC-H at scale 0.1', () => {
     await client.query(`SET slipway.route = 'auto'`)
   })
 
-  it.runIf(inject('readers') !== '')('stock readers agree on every row', async () => {
+  itWith(['python', 'jars'], 'stock readers agree on every row', async () => {
     for (const table of ['customer', 'orders', 'nation'] as const) {
       const { found, expected } = await schema.compare(client, table)
       expect({ table, ...found }).toEqual({ table, ...expected })

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { poll } from '../support/poll.ts'
 import { isAlive, readAddress, runSlipway, Slipway, temporaryFolder } from '../support/slipway.ts'
 
-const PARTS = ['postgres', 'engine', 'gateway-0'] as const
+const PARTS = ['postgres', 'engine', 'gateway-1'] as const
 
 describe('slipway up', () => {
   let slipway: Slipway

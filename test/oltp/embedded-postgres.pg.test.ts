@@ -1,4 +1,7 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import {
+  chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -94,6 +97,26 @@ test('kill -9 of the server, then of its supervisor, loses no committed row', as
   expect(third.pid).not.toBe(second.pid)
   expect((await second.exited).signal ?? 'exited').toBe('exited')
   expect(await query(third, 'select count(*)::int from t')).toEqual([[1000]])
+})
+
+test('a lock file whose number now belongs to another process is no obstacle', async () => {
+  const dir = dataDir({ mode: 0o755 })
+  await (await start(dir)).stop()
+  const owner = statSync(join(dir, 'postgres'))
+  const account = process.getuid?.() === 0 ? { uid: owner.uid, gid: owner.gid } : {}
+  const other = spawn('sleep', ['60'], { ...account, cwd: '/', stdio: 'ignore' })
+  try {
+    for (const name of ['postmaster.pid', '.s.PGSQL.5432.lock']) {
+      const path = join(dir, 'postgres', name)
+      writeFileSync(path, `${other.pid}\n${dir}\n1\n5432\n.\n\n`)
+      chownSync(path, owner.uid, owner.gid)
+    }
+    await using postgres = await start(dir)
+    expect(await query(postgres, 'select 1')).toEqual([[1]])
+    expect(other.exitCode).toBeNull()
+  } finally {
+    other.kill()
+  }
 })
 
 test('refuses a directory of another major version, and leaves it as it is', async () => {

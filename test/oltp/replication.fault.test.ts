@@ -105,6 +105,27 @@ test('a dropped publication: the slot is made anew with it', async () => {
   await admin.end()
 })
 
+test('death between new slot and announcements: the next start makes up for it', async () => {
+  const first = await fixture.source()
+  await first.close()
+  const admin = await fixture.connect('slipway', ADMIN)
+  await admin.query('create table marked (id int primary key)')
+  await admin.query('insert into slipway.recopy_pending values (true)')
+  const second = await fixture.source()
+  expect(second.slot.created).toBe(false)
+  const recorder = new Recorder(second)
+  const rewritten = ddlOf(await recorder.upToNow(admin))
+    .filter((message) => message.op === 'table' && message.rewritten
+      && message.table.name === 'marked')
+  // Once for the mark, once for the membership.
+  expect(rewritten).toHaveLength(2)
+  expect((await admin.query('select from slipway.recopy_pending')).rowCount).toBe(0)
+  await recorder.stop()
+  await second.close()
+  await admin.query('drop table marked')
+  await admin.end()
+})
+
 test('a walsender left over by a dead engine is waited for', async () => {
   const first = await fixture.source()
   const client = await fixture.connect()

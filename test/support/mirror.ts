@@ -15,7 +15,8 @@ export async function tableState(
   client: SqlClient, schema: string, table: string,
 ): Promise<MirroredTable | null> {
   const { rows } = await client.query(
-    'SELECT state, reason FROM slipway.tables WHERE schema = $1 AND "table" = $2', [schema, table])
+    'SELECT state, reason FROM slipway.tables WHERE schema_name = $1 AND table_name = $2',
+    [schema, table])
   const row = rows[0]
   if (row === undefined) return null
   return { schema, table, state: row[0] ?? '', reason: row[1] ?? null }

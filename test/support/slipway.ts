@@ -16,7 +16,7 @@ import { poll } from './poll.ts'
 import { SqlClient, type Address } from './sql-client.ts'
 
 export const PROGRAM = join(ROOT, 'dist', 'main', 'slipway.js')
-const READY_WITHIN_MS = 60_000
+const READY_WITHIN_MS = 120_000
 const STOPPED_WITHIN_MS = 30_000
 
 /** What a test in another process needs to use a running instance. */
@@ -90,7 +90,12 @@ export class Slipway implements AsyncDisposable {
         ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
         ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }) })
     const slipway = new Slipway(child, dataDir, options.dataDir === undefined)
-    await slipway.#ready()
+    try {
+      await slipway.#ready()
+    } catch (error) {
+      child.kill('SIGKILL')
+      throw error
+    }
     return slipway
   }
 
@@ -122,7 +127,7 @@ export class Slipway implements AsyncDisposable {
     return SqlClient.connect(this.address, options)
   }
 
-  /** The process id of a part: postgres, engine, gateway-0 …; throws when none is written. */
+  /** The process id of a part: postgres, engine, gateway-1 …; throws when none is written. */
   partPid(part: string): number {
     return Number(readFileSync(join(this.dataDir, 'run', `${part}.pid`), 'utf8'))
   }
@@ -132,7 +137,7 @@ export class Slipway implements AsyncDisposable {
   }
 
   /** kill -9 of the supervisor and every part, PostgreSQL's own processes included. */
-  async killEverything(parts: readonly string[] = ['engine', 'gateway-0', 'postgres']):
+  async killEverything(parts: readonly string[] = ['engine', 'gateway-1', 'postgres']):
   Promise<void> {
     const pids = parts.map((part) => this.partPid(part))
     this.#child.kill('SIGKILL')
