@@ -38,8 +38,8 @@ export class Batch {
   }
 
   async run<T>(work: () => Promise<T>): Promise<T> {
-    using _held = await this.acquire()
-    return await work()
+    const held = await this.acquire()
+    try { return await work() } finally { held[Symbol.dispose]() }
   }
 
   /** A part of a transaction was taken and its end will not come: nothing may follow. */

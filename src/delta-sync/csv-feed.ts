@@ -44,7 +44,8 @@ export class CsvFeed implements AsyncDisposable {
 }
 
 /** The stream's first chunk, and a stream that has all of it; null: there is nothing. */
-export async function nonEmpty(source: AsyncIterable<Buffer>): Promise<AsyncIterable<Buffer> | null> {
+export async function nonEmpty(source: AsyncIterable<Buffer>)
+  : Promise<AsyncIterable<Buffer> | null> {
   const iterator = source[Symbol.asyncIterator]()
   const first = await iterator.next()
   if (first.done === true) return null

@@ -7,7 +7,7 @@
  *     suffix.
  * Z3  Column mapping comes with a table's first rename or drop, never before.
  */
-import { deltaTypeOf, type MirrorType } from '../mirror/mirror-type.ts'
+import { deltaTypeOf } from '../mirror/mirror-type.ts'
 import { oid } from '../base/oid.ts'
 import { addColumn, dropColumn, enableColumnMapping, mappingId, mappingMode, physicalName,
   renameColumn } from '../delta/column-mapping.ts'
@@ -66,7 +66,7 @@ export function deltaSchema(table: TableSchema, names: LakeRecord['names']): Str
   return {
     type: 'struct',
     fields: table.columns.map((each, at) =>
-      column(names[at]?.logical ?? each.name, deltaTypeOf(each.mirror as MirrorType))),
+      column(names[at]?.logical ?? each.name, deltaTypeOf(each.mirror))),
   }
 }
 

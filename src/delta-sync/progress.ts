@@ -79,7 +79,7 @@ export class Progress {
           reject(new SlipwayError('freshness-timeout',
             `the mirror did not catch up within ${options.timeoutMs} ms`))
         }, options.timeoutMs)
-        abort = () => { reject(options.signal.reason) }
+        abort = () => { reject(options.signal.reason as Error) }
         options.signal.addEventListener('abort', abort, { once: true })
       })
     } finally {

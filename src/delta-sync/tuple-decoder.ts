@@ -42,12 +42,15 @@ export class TupleDecoder {
     const row: MirrorValue[] = []
     for (const index of this.#keyAt) {
       const column = this.#columns[index]
-      if (column !== undefined) row[index] = decodeValue(column, tuple[column.at]) as MirrorValue
+      if (column !== undefined) row[index] = decodeValue(column, tuple[column.at])
     }
     return rowKey(row, this.#keyAt)
   }
 
-  /** A whole row and its size as sent. `place`: of its old form, for values that were not sent; null: it has none. */
+  /**
+   * A whole row and its size as sent. `place`: of its old form, for values that were not sent;
+   * null: it has none.
+   */
   row(tuple: Tuple, place: number | null, oldKey: Tuple | null)
     : { readonly row: BufferedRow; readonly unfetched: boolean; readonly bytes: number } {
     let unfetched = false

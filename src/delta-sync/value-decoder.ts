@@ -60,7 +60,9 @@ function scalarDecoder(type: MirrorScalar): (text: string) => MirrorScalarValue 
 function decodeSmallInteger(text: Buffer): number {
   let value = 0
   const negative = text[0] === 0x2d
-  for (let at = negative ? 1 : 0; at < text.length; at++) value = value * 10 + (text[at] ?? 0) - 0x30
+  for (let at = negative ? 1 : 0; at < text.length; at++) {
+    value = value * 10 + (text[at] ?? 0) - 0x30
+  }
   return negative ? -value : value
 }
 
@@ -86,7 +88,8 @@ function decodeDecimal(text: string, precision: number, scale: number): bigint {
   const digits = `${match[2]}${fraction}${'0'.repeat(scale - fraction.length)}`
   const significant = digits.replace(/^0+/, '')
   if (significant.length > precision) {
-    throw new UnmirrorableValue(`numeric with more than ${precision - scale} digits before the point`)
+    throw new UnmirrorableValue(
+      `numeric with more than ${precision - scale} digits before the point`)
   }
   const value = BigInt(digits)
   return match[1] === '-' ? -value : value

@@ -125,7 +125,8 @@ export class ColumnarExecutor implements AsyncDisposable {
       const { sql, filesRead, filesPruned, relids } = compose(request.parts, pinned.epoch)
       const result = await connection.duckdb.stream(sql)
       return new Answer({ result, sql, waitedMs, readLsn: maxLsn(pinned.lsn, floor),
-        scan: { filesRead, filesPruned, tailRows: this.#tailRows(relids) }, signal: request.signal, release })
+        scan: { filesRead, filesPruned, tailRows: this.#tailRows(relids) },
+        signal: request.signal, release })
     } catch (error) {
       await release()
       request.signal.throwIfAborted()

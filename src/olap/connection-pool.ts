@@ -77,7 +77,7 @@ export class ConnectionPool implements AsyncDisposable {
         abort = () => {
           const at = this.#waiters.indexOf(waiter)
           if (at >= 0) this.#waiters.splice(at, 1)
-          reject(signal.reason)
+          reject(signal.reason as Error)
         }
         signal.addEventListener('abort', abort, { once: true })
       })

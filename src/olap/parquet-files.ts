@@ -67,7 +67,7 @@ export class ParquetFiles {
       const value = csvExpression(columnAlias(column.attnum), column.mirror, column.attnum)
       return `${value} AS ${identifier(column.physicalName)}`
     })
-    return await this.#with(options.signal, async (connection) => {
+    return await this.#with(options.signal, options.columns, async (connection) => {
       // Text with an explicit offset does not need it; nothing here depends on the host's zone.
       await connection.run('SET TimeZone = \'UTC\'')
       return await copyToParquet(connection, {
@@ -103,14 +103,14 @@ export class ParquetFiles {
 
   /** Delta's CheckpointWriter port. */
   async write(ndjsonPath: string, parquetPath: string): Promise<void> {
-    await this.#with(null, (connection) => asLakeFailure(() => connection.run(
+    await this.#with(null, [], (connection) => asLakeFailure(() => connection.run(
       `COPY (SELECT * FROM read_json(${literal(ndjsonPath)}, format = 'newline_delimited', `
       + `maximum_object_size = ${LINE_BYTES_MAX}, columns = {${CHECKPOINT_COLUMNS}})) `
       + `TO ${literal(parquetPath)} (FORMAT parquet, COMPRESSION zstd)`)))
   }
 
-  async #with<T>(signal: AbortSignal | null, work: (connection: DuckDBConnection) => Promise<T>)
-    : Promise<T> {
+  async #with<T>(signal: AbortSignal | null, columns: readonly FileColumn[],
+    work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
     signal?.throwIfAborted()
     const connection = await this.#duckdb.connect()
     const abort = (): void => connection.interrupt()
@@ -119,7 +119,7 @@ export class ParquetFiles {
       return await work(connection)
     } catch (error) {
       signal?.throwIfAborted()
-      throw refusal(error)
+      throw refusal(error, columns)
     } finally {
       signal?.removeEventListener('abort', abort)
       connection.closeSync()
@@ -128,17 +128,17 @@ export class ParquetFiles {
 }
 
 /** A value that a mirror cannot hold, in our own words: DuckDB's would show the value (E2). */
-function refusal(error: unknown): unknown {
+function refusal(error: unknown, columns: readonly FileColumn[]): unknown {
   if (!(error instanceof Error) || error instanceof SlipwayError) return error
   const at = error.message.indexOf(UNMIRRORABLE)
-  if (at >= 0) {
-    const attnum = /^\d+/.exec(error.message.slice(at + UNMIRRORABLE.length))?.[0] ?? '?'
-    return new SlipwayError('value-unmirrorable',
-      `column number ${attnum} holds a value that the lake cannot hold exactly`)
-  }
-  if (/^(Conversion|Invalid Input|Out of Range) Error/.test(error.message)) {
-    return new SlipwayError('value-unmirrorable',
-      'a column holds a value that the lake cannot hold exactly')
-  }
-  return error
+  const ours = at < 0 ? undefined
+    : /^\d+/.exec(error.message.slice(at + UNMIRRORABLE.length))?.[0]
+  // The CSV reader's: `Error when converting column "c3"`, among much that shows the value.
+  const theirs = /^(?:Conversion|Invalid Input|Out of Range) Error/.test(error.message)
+    ? /column "c(\d+)"/.exec(error.message)?.[1] ?? '' : undefined
+  const attnum = ours ?? theirs
+  if (attnum === undefined) return error
+  const column = columns.find((each) => String(each.attnum) === attnum)
+  return new SlipwayError('value-unmirrorable', `${column === undefined ? 'a column'
+    : `column ${column.physicalName}`} holds a value that the lake cannot hold exactly`)
 }

@@ -125,6 +125,8 @@ const NUMERICS = [
   `quotient_units(ua, sa, da, ub, sb, db) AS slipway.divide(ua, sa, da, ub, sb, db).u`,
   // Below 10000 a quotient has 16 decimals at least, whatever its operands show.
   `small_dividend(a, b) AS CASE WHEN a IS NULL OR b IS NULL OR b = 0 THEN a
+     WHEN a = 0 AND abs(CAST(b AS DOUBLE)) < 0.0002
+     THEN error('a tiny divisor of numerics of mixed scale')
      WHEN abs(CAST(a AS DOUBLE)) < abs(CAST(b AS DOUBLE)) * 5000 THEN a
      ELSE error('a large quotient of numerics of mixed scale') END`,
   `rescaled(u, s, d) AS CASE WHEN d >= s THEN u * slipway.power10(d - s)

@@ -49,11 +49,13 @@ export class MirrorBench implements AsyncDisposable {
       tempDirectory: join(directory, 'duckdb'), directories: [directory] })
     const registry = new EpochRegistry({ clock: systemClock })
     const store = await LiveStore.open(duckdb, registry)
+    const logger = options.logger ?? (process.env.BENCH_LOG === undefined ? silentLogger
+      : createLogger({ part: 'mirror', level: 'debug', file: null }))
     const mirror = new Mirror({ source, store, files: new ParquetFiles(duckdb),
       lakeDirectory: join(directory, 'lake'), indexDirectory: join(directory, 'index'),
       workDirectory: join(directory, 'work'), flushIntervalMs: options.flushIntervalMs ?? 3_600_000,
       flushBytes: options.flushBytes ?? 128e6, clock: systemClock,
-      logger: options.logger ?? (process.env.BENCH_LOG === undefined ? silentLogger : createLogger({ part: 'mirror', level: 'debug', file: null })) })
+      logger })
     const executor = new ColumnarExecutor({ duckdb, registry, progress: mirror.progress,
       tables: mirror.tables, clock: systemClock, concurrency: 4, queueMax: 100 })
     await mirror.start()

@@ -16,7 +16,8 @@ beforeAll(async () => {
   fixture = await PostgresFixture.start(18)
   client = await fixture.connect()
   await client.query(`create table early (id int primary key, t text, d date);
-    insert into early select g, 'text ' || g, date '2000-01-01' + g from generate_series(1, 5000) g`)
+    insert into early
+      select g, 'text ' || g, date '2000-01-01' + g from generate_series(1, 5000) g`)
   source = await fixture.source()
   directory = await MirrorBench.folder()
   bench = await MirrorBench.start(directory, source)
@@ -38,9 +39,11 @@ async function relid(table: string): Promise<number> {
   return Number(await one(`'${table}'::regclass::oid`))
 }
 
-async function columnar(table: string, select: string, columns: readonly number[]): Promise<string[]> {
+async function columnar(table: string, select: string, columns: readonly number[])
+  : Promise<string[]> {
   const at = await relid(table)
-  return await bench.query([`SELECT ${select} FROM `, { relid: at as never, columns, prune: [] }, ' t'],
+  return await bench.query(
+    [`SELECT ${select} FROM `, { relid: at as never, columns, prune: [] }, ' t'],
     parseLsn(await one('pg_current_wal_insert_lsn()')))
 }
 
@@ -59,7 +62,8 @@ test('a table that was there is copied, then followed', async () => {
   await bench.ready(await relid('early'))
   expect(await columnar('early', 'count(*), sum(c1), max(c2)', [1, 2]))
     .toEqual([JSON.stringify(['5000', '12502500', 'text 999'])])
-  await client.query(`update early set t = t || '!' where id <= 10; delete from early where id > 4990;
+  await client.query(`update early set t = t || '!' where id <= 10;
+    delete from early where id > 4990;
     insert into early values (9999, null, null)`)
   expect(await columnar('early', 'count(*), count(c2), count(*) FILTER (c2 LIKE \'%!\')', [1, 2]))
     .toEqual([JSON.stringify(['4991', '4990', '10'])])
@@ -71,14 +75,16 @@ test('every type comes back as it was, copied and streamed', async () => {
     tz timestamptz, by bytea, u uuid, j jsonb, ia int[], ta text[], na numeric(6,2)[], iv interval`
   const values = [
     `1, -32768, 9223372036854775807, 0.1, 1e-300, true, 12345678901234567890.123456789012345678,
-     -0.01, 1234567890123456789012345678.0123456789, 'quo"te, comma' || chr(10) || 'line', 'abc', 'ab',
-     '0001-01-01', '9999-12-31 23:59:59.999999', '2024-02-29 12:00:00.5+02', '\\x00ff', 
+     -0.01, 1234567890123456789012345678.0123456789, 'quo"te, comma' || chr(10) || 'line',
+     'abc', 'ab', '0001-01-01', '9999-12-31 23:59:59.999999', '2024-02-29 12:00:00.5+02', '\\x00ff', 
      'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{"a": [1, null]}', '{1,null,-3}',
-     array['a"b', null, '', 'NULL', 'x y', 'c,d', '{}', '\\', E'n\\n'], '{1.50,-2.25}', '1 day 02:03'`,
+     array['a"b', null, '', 'NULL', 'x y', 'c,d', '{}', '\\', E'n\\n'],
+     '{1.50,-2.25}', '1 day 02:03'`,
     `2, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null,
      null, null, null, null, null, null`,
     `3, 0, 0, 'NaN', '-Infinity', false, 0, 0, 0, '', '', '', '1970-01-01', '1970-01-01',
-     '1970-01-01 00:00:00+00', '', '00000000-0000-0000-0000-000000000000', 'null', '{}', '{}', '{}', '0'`,
+     '1970-01-01 00:00:00+00', '', '00000000-0000-0000-0000-000000000000', 'null', '{}', '{}',
+     '{}', '0'`,
   ]
   await client.query(`create table copied (${types});
     ${values.map((row) => `insert into copied values (${row});`).join('\n')}`)
@@ -91,8 +97,8 @@ test('every type comes back as it was, copied and streamed', async () => {
   const copied = await columnar('copied', list, columns)
   const streamed = await columnar('streamed', list, columns)
   expect(streamed).toEqual(copied)
-  expect(copied[0]).toBe(JSON.stringify(['1', '-32768', '9223372036854775807', '0.10000000149011612',
-    '1e-300', 'true', '12345678901234567890.123456789012345678', '-0.01',
+  expect(copied[0]).toBe(JSON.stringify(['1', '-32768', '9223372036854775807',
+    '0.10000000149011612', '1e-300', 'true', '12345678901234567890.123456789012345678', '-0.01',
     '1234567890123456789012345678.0123456789', 'quo"te, comma\nline', 'abc', 'ab', '0001-01-01',
     '9999-12-31 23:59:59.999999', '2024-02-29 10:00:00.5+00', '\\x00\\xFF',
     'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{"a": [1, null]}', '[1, NULL, -3]',
@@ -115,11 +121,14 @@ test('unchanged TOAST, a changed key and TRUNCATE', async () => {
   await client.query('create table toasted (id int primary key, n int, big text)')
   await client.query('alter table toasted alter big set storage external')
   await bench.ready(await relid('toasted'))
-  await client.query(`insert into toasted select g, 0, repeat('x' || g, 5000) from generate_series(1, 4) g`)
+  await client.query(`insert into toasted
+    select g, 0, repeat('x' || g, 5000) from generate_series(1, 4) g`)
   await client.query('select slipway.flush()')
   await client.query('update toasted set n = 1 where id = 1')
-  await client.query('update toasted set n = 2 where id = 1; update toasted set id = 20 where id = 2')
-  await client.query('begin; update toasted set n = 3 where id = 3; update toasted set id = 30 where id = 3; commit')
+  await client.query(`update toasted set n = 2 where id = 1;
+    update toasted set id = 20 where id = 2`)
+  await client.query(`begin; update toasted set n = 3 where id = 3;
+    update toasted set id = 30 where id = 3; commit`)
   const query = `c1, c2, md5(c3)`
   const expected = (await client.query<{ v: string }>(
     `select array_to_json(array[id::text, n::text, md5(big)])::text v from toasted`)).rows
@@ -172,8 +181,9 @@ test('a value that cannot be held suspends its table alone', async () => {
   await client.query("update odd set n = 1; select slipway.include('odd')")
   await becomes('odd', 'ready')
   expect(await columnar('odd', 'c1, c2', [1, 2])).toEqual(['["1","1.000000000000000000"]'])
-  await client.query("create table odder (id int primary key, d date); insert into odder values (1, 'infinity')")
-  expect(await becomes('odder', 'errored')).toMatch(/column number 2/)
+  await client.query(`create table odder (id int primary key, d date);
+    insert into odder values (1, 'infinity')`)
+  expect(await becomes('odder', 'errored')).toMatch(/column d holds/)
 })
 
 test('tables are renamed and dropped', async () => {
@@ -196,7 +206,8 @@ test('tables are renamed and dropped', async () => {
 })
 
 test('after a restart everything is there, and one large transaction too', async () => {
-  await client.query(`insert into early select g, 'bulk', null from generate_series(10001, 130000) g`)
+  await client.query(`insert into early
+    select g, 'bulk', null from generate_series(10001, 130000) g`)
   await client.query('update early set d = current_date where id > 100000')
   await bench.stop()
   await client.query('delete from early where id > 120000')

@@ -43,7 +43,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     'flush-beside' as const, 'flush-beside' as const, 'restart' as const) }) })
 
 function newRow(table: number, value: number, serial: number): Values {
-  return table === 0 ? [String(value), `big${serial}`.repeat(3), serial % 3 === 0 ? null : String(serial)]
+  return table === 0
+    ? [String(value), `big${serial}`.repeat(3), serial % 3 === 0 ? null : String(serial)]
     : [`k${value}`, String(value % 5), serial % 4 === 0 ? null : `t${serial}`]
 }
 
@@ -68,7 +69,8 @@ function apply(server: ScriptedPostgres, transaction: ScriptedTransaction, chang
   if (change.kind === 'delete') { transaction.delete(relid, existing); return }
   const bigAt = change.table === 0 ? 1 : 2
   const next = change.kind === 'update'
-    ? existing.map((value, at) => (change.table === 0 ? at === 0 : at < 2) ? value : fresh[at] ?? null)
+    ? existing.map((value, at) =>
+        (change.table === 0 ? at === 0 : at < 2) ? value : fresh[at] ?? null)
     : fresh.slice()
   if (change.kind === 'rekey' && taken) return
   const toast = change.toast && existing[bigAt] !== null
@@ -92,7 +94,8 @@ async function run(steps: readonly Step[]): Promise<void> {
   const server = new ScriptedPostgres()
   for (const table of TABLES) server.create(table, { announce: false })
   for (let id = 0; id < 6; id++) {
-    server.tables.get(7001)?.rows.set(JSON.stringify([String(100 + id)]), [String(100 + id), 'old', '1'])
+    const key = String(100 + id)
+    server.tables.get(7001)?.rows.set(JSON.stringify([key]), [key, 'old', '1'])
   }
   const directory = await MirrorBench.folder()
   let bench = await MirrorBench.start(directory, server)
@@ -101,7 +104,9 @@ async function run(steps: readonly Step[]): Promise<void> {
     let beside: Promise<unknown> = Promise.resolve()
     for (const each of steps) {
       switch (each.kind) {
-        case 'commit': server.commit((t) => { for (const o of each.ops) apply(server, t, o) }); break
+        case 'commit':
+          server.commit((t) => { for (const change of each.ops) apply(server, t, change) })
+          break
         case 'read': await checkRead(bench, server); break
         case 'flush-beside': beside = bench.mirror.flush(); break
         case 'lose': server.loseStream(); break

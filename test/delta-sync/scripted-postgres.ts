@@ -41,7 +41,9 @@ export class ScriptedPostgres implements ReplicationSource {
   create(description: TableDescription, options: { readonly announce: boolean }): ScriptedTable {
     const table = { description, rows: new Map<string, Values>() }
     this.tables.set(description.relid, table)
-    if (options.announce) this.commit((t) => { t.ddl({ op: 'table', table: description, rewritten: false }) })
+    if (options.announce) {
+      this.commit((t) => { t.ddl({ op: 'table', table: description, rewritten: false }) })
+    }
     return table
   }
 
@@ -120,7 +122,7 @@ export class ScriptedPostgres implements ReplicationSource {
     for (const entry of this.#log.slice(0, at + 1)) {
       for (const message of entry.messages) {
         if (message.kind !== 'message' || message.prefix !== 'slipway.ddl') continue
-        const ddl = JSON.parse(message.content.toString()) as { op: string; table?: TableDescription }
+        const ddl = JSON.parse(message.content.toString()) as { table?: TableDescription }
         if (ddl.table?.relid === relid) description = ddl.table
       }
     }
@@ -145,7 +147,8 @@ export class ScriptedPostgres implements ReplicationSource {
     if (table === undefined) throw new SlipwayError('not-found', 'the table was dropped')
     const csv = [...table.rows.values()].map((row) => `${row.map(csvField).join(',')}\n`).join('')
     const copy = { description: table.description, lsn: this.lsn,
-      visibility: { xmin: BigInt(this.#xid), xmax: BigInt(this.#xid), inProgress: new Set<bigint>() } }
+      visibility: { xmin: BigInt(this.#xid), xmax: BigInt(this.#xid),
+        inProgress: new Set<bigint>() } }
     await this.copyGate
     return { ...copy, csv: Readable.from(csv === '' ? [] : [Buffer.from(csv)]),
       close: () => Promise.resolve() }
