@@ -22,6 +22,8 @@ const TREE_DEPTH_MAX = 400
 const TREE_NODES_MAX = 200_000
 /** What a by-value Datum prints, however short its type. */
 const DATUM_BYTES = 8
+/** 78 bytes of UTF-8 in characters, at the least. */
+const CUT_LENGTH_MIN = 19
 const INTEGER = /^-?\d{1,10}$/
 
 export class TreeNode {
@@ -107,7 +109,7 @@ function refuseCutTokens(text: string): void {
   for (let start = 0; ;) {
     const end = text.indexOf('\n', start)
     if (end < 0) return
-    if (end - start > 1) {
+    if (end - start >= CUT_LENGTH_MIN) {
       const space = text.lastIndexOf(' ', end - 1)
       if (space <= start && text.slice(end).trim() !== '') {
         throw new TreeSyntaxError('a token of the tree is cut by a line break')

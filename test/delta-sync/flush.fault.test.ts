@@ -1,5 +1,5 @@
 /** A crash between any two steps of a flush loses nothing and doubles nothing. */
-import { rm } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { armFailpoint } from '../../src/base/failpoint.ts'
 import { describeTable, ScriptedPostgres, type Values } from './scripted-postgres.ts'
@@ -77,3 +77,28 @@ for (const [name, passing] of [['flush.after-parquet', 1], ['flush.after-parquet
     await rm(directory, { recursive: true, force: true })
   })
 }
+
+test('a lake that cannot be written confirms nothing, and is written when it can be', async () => {
+  const server = new ScriptedPostgres()
+  for (const description of [ONE, TWO]) server.create(description, { announce: false })
+  const directory = await MirrorBench.folder()
+  const bench = await MirrorBench.start(directory, server, { flushIntervalMs: 20 })
+  for (const relid of [8001, 8002]) await bench.ready(relid)
+  await bench.mirror.flush()
+  const before = server.confirmed
+  const staging = `${directory}/lake/public/one/_staging`
+  await rm(staging, { recursive: true, force: true })
+  await writeFile(staging, 'in the way')
+  server.commit((t) => { t.insert(8001, row(1, 'a')); t.insert(8002, row(1, 'a')) })
+  await check(bench, server)
+  await expect(bench.mirror.flush()).rejects.toThrow()
+  expect(server.confirmed).toBe(before)
+  server.commit((t) => { t.update(8001, row(1, 'a'), row(1, 'b')); t.delete(8002, row(1, 'a')) })
+  await check(bench, server)
+  await rm(staging)
+  await expect.poll(() => server.confirmed, { timeout: 10_000 }).toBe(server.lsn)
+  expect(await bench.lakeRows('one', 'id, t')).toEqual(model(server, 8001))
+  expect(await bench.lakeRows('two', 'id, t')).toEqual(model(server, 8002))
+  await check(bench, server)
+  await bench[Symbol.asyncDispose]()
+})

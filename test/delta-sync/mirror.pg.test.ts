@@ -49,6 +49,8 @@ async function columnar(table: string, select: string, columns: readonly number[
 
 async function becomes(table: string, state: string): Promise<string | null> {
   const at = await relid(table)
+  await bench.mirror.progress.waitFor(parseLsn(await one('pg_current_wal_insert_lsn()')),
+    { timeoutMs: 10_000, signal: new AbortController().signal })
   for (let turn = 0; turn < 400; turn++) {
     const row = bench.mirror.status().find((each) => each.relid === at)
     if (row?.state === state) return row.reason
@@ -76,7 +78,7 @@ test('every type comes back as it was, copied and streamed', async () => {
   const values = [
     `1, -32768, 9223372036854775807, 0.1, 1e-300, true, 12345678901234567890.123456789012345678,
      -0.01, 1234567890123456789012345678.0123456789, 'quo"te, comma' || chr(10) || 'line',
-     'abc', 'ab', '0001-01-01', '9999-12-31 23:59:59.999999', '2024-02-29 12:00:00.5+02', '\\x00ff', 
+     'abc', 'ab', '0001-01-01', '9999-12-31 23:59:59.999999', '2024-02-29 12:00:00.5+02', '\\x00ff',
      'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{"a": [1, null]}', '{1,null,-3}',
      array['a"b', null, '', 'NULL', 'x y', 'c,d', '{}', '\\', E'n\\n'],
      '{1.50,-2.25}', '1 day 02:03'`,

@@ -23,7 +23,7 @@ describe('isCandidate', () => {
     expect(isCandidate(Buffer.from(sql))).toBe(false)
   })
 
-  it('costs no more than a microsecond or two for a point select', () => {
+  it('costs microseconds for a point select, even on a busy machine', () => {
     const sql = Buffer.from('SELECT abalance FROM pgbench_accounts WHERE aid = $1;')
     for (let warm = 0; warm < 20_000; warm++) isCandidate(sql)
     const start = process.hrtime.bigint()

@@ -48,6 +48,7 @@ export class Differential {
   readonly context: RouterContext
   readonly #session: SessionFormat
   #tree: string | null = null
+  #rows: DuckDBConnection
 
   private constructor(options: {
     readonly client: pg.Client; readonly duckdb: DuckDBConnection
@@ -55,6 +56,7 @@ export class Differential {
   }) {
     this.client = options.client
     this.duckdb = options.duckdb
+    this.#rows = options.duckdb
     this.context = options.context
     this.#session = options.session
     this.client.on('notice', (notice) => {
@@ -108,13 +110,23 @@ export class Differential {
     }
   }
 
+  /** Reads what `other` has mirrored. */
+  adopt(other: Differential): void {
+    this.#rows = other.duckdb
+    for (const [relid, table] of other.tables) this.tables.set(relid, table)
+  }
+
   /** Runs the statement in PostgreSQL and keeps the tree that it printed on the way. */
-  async analyse(sql: string): Promise<Analysis> {
+  analyse(sql: string): Promise<Analysis> {
+    return this.analysePrepared(sql, [])
+  }
+
+  async analysePrepared(sql: string, values: readonly string[]): Promise<Analysis> {
     await this.client.query('set debug_print_rewritten = on; set client_min_messages = log')
     this.#tree = null
     try {
       const result = await this.client.query<(string | null)[]>({
-        text: sql, values: [], rowMode: 'array', queryMode: 'extended',
+        text: sql, values: [...values], rowMode: 'array', queryMode: 'extended',
         types: { getTypeParser: () => (value: string) => value } } as pg.QueryArrayConfig)
       const columns = result.fields.map((field) => ({ name: field.name,
         typeOid: oid(field.dataTypeID), typmod: field.dataTypeModifier }))
@@ -132,7 +144,7 @@ export class Differential {
 
   async run(plan: ColumnarPlan): Promise<readonly TextRow[]> {
     const sql = sqlOf(plan)
-    const result = await this.duckdb.stream(sql)
+    const result = await this.#rows.stream(sql)
     const rows = await RoutedRows.start({
       plan, session: () => Promise.resolve(this.#session), resultFormats: [],
       deadline: { error: () => null, [Symbol.dispose]: () => {} },
