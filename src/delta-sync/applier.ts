@@ -11,7 +11,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
-import { LSN_ZERO, maxLsn, type Lsn } from '../base/lsn.ts'
+import { LSN_ZERO, maxLsn, parseLsn, type Lsn } from '../base/lsn.ts'
 import type { Oid } from '../base/oid.ts'
 import type { DdlMessage, RelationColumn, ReplicationMessage } from '../mirror/replication.ts'
 import type { Batch } from './batch.ts'
@@ -33,7 +33,7 @@ export interface ApplierOptions {
   readonly progress: Progress
   readonly clock: Clock
   readonly logger: Logger
-  /** A flush was asked for in SQL; everything before `lsn` shall be durable soon. */
+  /** A flush was asked for in SQL: everything up to `lsn` shall be durable soon. */
   readonly onFlushRequest: (lsn: Lsn) => void
   /** Called before each batch: waits while the tail is too large. */
   readonly throttle: () => Promise<void>
@@ -209,7 +209,7 @@ export class Applier {
     if (!message.transactional) {
       // Not inside a transaction on the wire: everything before it has been sent.
       if (this.#transaction === null) this.#pendingLsn = maxLsn(this.#pendingLsn, message.lsn)
-      if (message.prefix === 'slipway.flush') this.#options.onFlushRequest(message.lsn)
+      if (message.prefix === 'slipway.flush') this.#options.onFlushRequest(flushTarget(message))
       return null
     }
     if (message.prefix !== 'slipway.ddl' || this.#transaction === null) return null
@@ -236,5 +236,14 @@ function parseDdl(content: Buffer): DdlMessage | null {
     return message.op === 'table' || message.op === 'drop' ? message : null
   } catch {
     return null
+  }
+}
+
+/** The LSN that the caller waits for; any role may send the message, with any content. */
+function flushTarget(message: { readonly lsn: Lsn; readonly content: Buffer }): Lsn {
+  try {
+    return parseLsn(message.content.toString('latin1'))
+  } catch {
+    return message.lsn
   }
 }

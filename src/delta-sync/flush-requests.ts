@@ -10,10 +10,9 @@ import type { MirroredTable } from './mirrored-table.ts'
 import type { MirrorTables } from './mirror-tables.ts'
 
 const WAIT_MS_MAX = 120_000
-/** The caller waits for the WAL position before its message, which is at most this far below. */
-const SLACK_BYTES = 256n
 
-interface Request { readonly lsn: Lsn; readonly at: number; readonly tables: Set<MirroredTable> }
+/** `target`: the caller waits until the slot is confirmed there. */
+interface Request { readonly target: Lsn; readonly at: number; readonly tables: Set<MirroredTable> }
 
 export class FlushRequests {
   readonly #tables: MirrorTables
@@ -27,8 +26,8 @@ export class FlushRequests {
 
   get isEmpty(): boolean { return this.#waiting.length === 0 }
 
-  add(lsn: Lsn): void {
-    this.#waiting.push({ lsn, at: this.#clock.now(),
+  add(target: Lsn): void {
+    this.#waiting.push({ target, at: this.#clock.now(),
       tables: new Set([...this.#tables.all()].filter((table) => this.#unsettled(table))) })
   }
 
@@ -36,10 +35,11 @@ export class FlushRequests {
   confirmable(lsn: Lsn): Lsn {
     const now = this.#clock.now()
     this.#waiting = this.#waiting.filter((request) => now - request.at < WAIT_MS_MAX
-      && (request.lsn > lsn || [...request.tables].some((table) => this.#unsettled(table))))
-    const first = this.#waiting[0]
-    if (first === undefined || first.lsn > lsn) return lsn
-    return first.lsn > SLACK_BYTES ? lsnFromBigint(first.lsn - SLACK_BYTES) : LSN_ZERO
+      && (request.target > lsn || [...request.tables].some((table) => this.#unsettled(table))))
+    const targets = this.#waiting.map((request) => request.target)
+      .filter((target) => target <= lsn && target > LSN_ZERO)
+    return targets.reduce((least, target) =>
+      target <= least ? lsnFromBigint(target - 1n) : least, lsn)
   }
 
   #unsettled(table: MirroredTable): boolean {

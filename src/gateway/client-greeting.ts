@@ -14,7 +14,8 @@ import {
 } from '../pgwire/startup-packet.ts'
 
 export type Greeting =
-  | { readonly kind: 'startup'; readonly socket: Socket; readonly packet: Buffer; readonly parameters: ReadonlyMap<string, string>
+  | { readonly kind: 'startup'; readonly socket: Socket; readonly packet: Buffer
+      readonly parameters: ReadonlyMap<string, string>
       /** Bytes behind the packet. */
       readonly early: Buffer }
   | { readonly kind: 'cancel'; readonly socket: Socket; readonly key: Buffer }

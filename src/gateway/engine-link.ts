@@ -43,6 +43,8 @@ export class EngineLink {
   readonly #logger: Logger
   readonly #idle: LinkConnection[] = []
   #downUntil = 0
+  /** Said so in the log, and not heard of it since. */
+  #isDown = false
 
   constructor(options: {
     readonly path: string
@@ -77,6 +79,10 @@ export class EngineLink {
 
   #send(message: ToEngine, listener: LinkListener): LinkStatement {
     const statement = new RunningStatement(listener, {
+      onHeard: () => {
+        if (this.#isDown) this.#logger.info('the engine answers again')
+        this.#isDown = false
+      },
       onReusable: (connection) => this.#keep(connection),
       onLost: (heard) => this.#onLost(heard),
     })
@@ -88,7 +94,8 @@ export class EngineLink {
 
   async #connect(statement: RunningStatement, message: ToEngine): Promise<void> {
     try {
-      statement.begin(new LinkConnection(await ByteChannel.connected({ path: this.#path })), message)
+      const channel = await ByteChannel.connected({ path: this.#path })
+      statement.begin(new LinkConnection(channel), message)
     } catch {
       statement.lost()
     }
@@ -110,7 +117,8 @@ export class EngineLink {
   /** One that spoke and then broke off may be a statement's own misfortune. */
   #onLost(heard: boolean): void {
     if (heard) return
-    if (this.isAvailable) this.#logger.warn('the engine does not answer; PostgreSQL does')
+    if (!this.#isDown) this.#logger.warn('the engine does not answer; PostgreSQL does')
+    this.#isDown = true
     this.#downUntil = this.#clock.now() + RETRY_MS
   }
 }
@@ -141,6 +149,7 @@ class LinkConnection {
 }
 
 interface StatementOwner {
+  readonly onHeard: () => void
   readonly onReusable: (connection: LinkConnection) => void
   /** `heard`: the engine had said something before. */
   readonly onLost: (heard: boolean) => void
@@ -207,6 +216,7 @@ class RunningStatement implements LinkStatement {
 
   #onMessage(message: FromEngine, connection: LinkConnection): void {
     clearTimeout(this.#timer)
+    if (!this.#heard) this.#owner.onHeard()
     this.#heard = true
     switch (message.kind) {
       case 'accepted': return

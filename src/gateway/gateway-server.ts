@@ -71,6 +71,7 @@ export class GatewayServer {
         ttlMs: MEMORY_TTL_MS }),
       onRouted: (route) => this.metrics.routed(route),
       onClosed: (session) => this.#onSessionClosed(session),
+      onFault: (error) => logger.error({ err: error }, 'a session failed'),
     }
     this.#server = createServer({
       allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS,
@@ -161,7 +162,7 @@ export class GatewayServer {
     this.metrics.connection('session')
     this.#sessions.add(new Session({
       client: ByteChannel.accepted(socket), server: dialled.channel, startupPacket: packet,
-      parameters, early, shared: this.#shared,
+      isServerSecure: dialled.isSecure, parameters, early, shared: this.#shared,
     }))
   }
 

@@ -126,7 +126,8 @@ export class LinkServer implements AsyncDisposable {
     const decision = queryService.decide(probe)
     switch (decision.kind) {
       case 'postgres':
-        answer.send(explain ? { kind: 'report', lines: this.#postgresReport(probe, decision.reason) }
+        answer.send(explain
+          ? { kind: 'report', lines: this.#postgresReport(probe, decision.reason) }
           : { kind: 'declined', reason: decision.reason,
               transient: decision.transient })
         return
@@ -139,7 +140,8 @@ export class LinkServer implements AsyncDisposable {
         const result = await queryService.run(decision.plan, probe, { resultFormats, signal })
         switch (result.kind) {
           case 'fallback':
-            answer.send(explain ? { kind: 'report', lines: this.#postgresReport(probe, result.reason) }
+            answer.send(explain
+              ? { kind: 'report', lines: this.#postgresReport(probe, result.reason) }
               : { kind: 'fallback', reason: result.reason })
             return
           case 'rejected':

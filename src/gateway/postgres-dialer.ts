@@ -5,13 +5,14 @@
  */
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
 import { readFileSync } from 'node:fs'
-import { Socket, type NetConnectOpts } from 'node:net'
+import { isIP, Socket, type NetConnectOpts } from 'node:net'
 import { socketPath, type PostgresTarget, type TargetTls } from '../oltp/target.ts'
 import { sslRequest } from '../pgwire/startup-packet.ts'
 import { ByteChannel } from './byte-channel.ts'
 
 export type DialResult =
-  | { readonly kind: 'connected'; readonly channel: ByteChannel }
+  | { readonly kind: 'connected'; readonly channel: ByteChannel
+      readonly isSecure: boolean }
   | { readonly kind: 'unreachable'; readonly code: string }
 
 const CONNECT_MS_MAX = 30_000
@@ -20,10 +21,12 @@ const SSL_YES = 0x53
 
 export async function dialPostgres(target: PostgresTarget): Promise<DialResult> {
   try {
-    const channel = target.kind === 'socket' || target.tls.kind === 'off'
-      ? await ByteChannel.connected(addressOf(target))
-      : ByteChannel.overStream(await dialTls(target.host, target.port, target.tls))
-    return { kind: 'connected', channel }
+    if (target.kind === 'socket' || target.tls.kind === 'off') {
+      const channel = await ByteChannel.connected(addressOf(target))
+      return { kind: 'connected', channel, isSecure: false }
+    }
+    const secure = await dialTls(target.host, target.port, target.tls)
+    return { kind: 'connected', channel: ByteChannel.overStream(secure), isSecure: true }
   } catch (error) {
     return { kind: 'unreachable', code: (error as NodeJS.ErrnoException).code ?? 'unknown' }
   }
@@ -66,7 +69,9 @@ async function dialTls(host: string, port: number, tls: TargetTls): Promise<Sock
 }
 
 function tlsOptions(host: string, tls: TargetTls): ConnectionOptions {
-  const base: ConnectionOptions = { servername: host, ALPNProtocols: ['postgresql'],
+  // An address is no name (RFC 6066): then the certificate is checked against `host`.
+  const base: ConnectionOptions = { host, ...(isIP(host) === 0 ? { servername: host } : {}),
+    ALPNProtocols: ['postgresql'],
     minVersion: 'TLSv1.2' }
   if (tls.kind !== 'verified') return { ...base, rejectUnauthorized: false }
   return {
@@ -81,6 +86,10 @@ function within(
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error('timed out')), ms)
-    begin(() => { clearTimeout(timer); resolve() }, (error) => { clearTimeout(timer); reject(error) })
+    const settle = (end: () => void): void => {
+      clearTimeout(timer)
+      end()
+    }
+    begin(() => settle(resolve), (error) => settle(() => reject(error)))
   })
 }

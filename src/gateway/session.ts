@@ -7,6 +7,7 @@
  * S3  While a statement is diverted the client's further bytes wait, BACKLOG_BYTES_MAX at
  *     most; then the client is not read.
  * S4  The end of one side ends the other, after what was under way has been delivered.
+ * S5  A fault ends the session in which it happened, and no other.
  */
 import { errorResponse } from '../pgwire/backend-message.ts'
 import { writeParse, writeSync, writeTerminate } from '../pgwire/frontend-message.ts'
@@ -14,7 +15,7 @@ import { BACKEND, FRONTEND, type TransactionStatus } from '../pgwire/message-cod
 import { FrameAssembler } from '../pgwire/frame-assembler.ts'
 import { MessageWriter } from '../pgwire/message-writer.ts'
 import { ByteBacklog } from './byte-backlog.ts'
-import type { ByteChannel } from './byte-channel.ts'
+import type { ByteChannel, ChannelHandler } from './byte-channel.ts'
 import type { CancelKeys } from './cancel-keys.ts'
 import type { CandidateStatement } from './candidate-statement.ts'
 import { ClientWalker } from './client-walker.ts'
@@ -22,6 +23,7 @@ import type { DecisionMemory } from './decision-memory.ts'
 import { Diversion, type DiversionHost, type StatementRoute } from './diversion.ts'
 import type { EngineLink } from './engine-link.ts'
 import { ExchangeState } from './exchange-state.ts'
+import { LoginFilter } from './login-filter.ts'
 import { PreparedStatements, type PreparedStatement } from './prepared-statements.ts'
 import { ServerWalker } from './server-walker.ts'
 import { StatementIntake } from './statement-intake.ts'
@@ -34,11 +36,14 @@ export interface SessionShared {
   readonly isCandidate: (sql: Buffer) => boolean
   readonly onRouted: (route: StatementRoute) => void
   readonly onClosed: (session: Session) => void
+  readonly onFault: (error: unknown) => void
 }
 
 export interface SessionOptions {
   readonly client: ByteChannel
   readonly server: ByteChannel
+  /** Between us and PostgreSQL there is TLS. */
+  readonly isServerSecure: boolean
   readonly startupPacket: Buffer
   readonly parameters: ReadonlyMap<string, string>
   /** What the client sent behind its startup packet. */
@@ -48,7 +53,8 @@ export interface SessionOptions {
 
 type Mode =
   | { readonly kind: 'splice' }
-  | { readonly kind: 'divert'; readonly diversion: Diversion; readonly candidate: CandidateStatement }
+  | { readonly kind: 'divert'; readonly diversion: Diversion
+      readonly candidate: CandidateStatement }
   /** The server parses the client's unnamed statement again; then `next`. */
   | { readonly kind: 'restore'; readonly frames: FrameAssembler; readonly next: () => void }
 
@@ -69,6 +75,8 @@ export class Session implements DiversionHost {
   #mode: Mode = SPLICE
   /** Looked at, not whole yet; or come while the session was busy. */
   readonly #waiting = new ByteBacklog()
+  /** While the client logs in to a server that offers channel binding to us. */
+  #login: LoginFilter | null = null
   #cancelKey = ''
   #clientEnded = false
   #isClosed = false
@@ -95,15 +103,20 @@ export class Session implements DiversionHost {
     this.#attach(options)
   }
 
-  #attach({ startupPacket, early }: SessionOptions): void {
+  #attach({ startupPacket, early, isServerSecure }: SessionOptions): void {
+    if (isServerSecure) this.#login = new LoginFilter()
     this.#server.handler = {
-      onBytes: (chunk) => this.#onServerBytes(chunk),
+      onBytes: (chunk) => {
+        try { return this.#onServerBytes(chunk) } catch (error) { return this.#onFault(error) }
+      },
       onEnd: () => this.#onServerEnd(),
       onDrain: () => { if (!this.#isBacklogFull) this.#client.resume() },
       onClose: () => this.#onServerEnd(),
     }
     this.#client.handler = {
-      onBytes: (chunk) => this.#onClientBytes(chunk),
+      onBytes: (chunk) => {
+        try { return this.#onClientBytes(chunk) } catch (error) { return this.#onFault(error) }
+      },
       onEnd: () => this.#onClientEnd(),
       onDrain: () => this.#onClientDrain(),
       onClose: () => this.#onClientClose(),
@@ -256,10 +269,12 @@ export class Session implements DiversionHost {
   #onServerBytes(chunk: Buffer): boolean {
     const mode = this.#mode
     switch (mode.kind) {
-      case 'splice':
-        this.#serverWalker.walk(chunk)
-        this.#client.write(chunk)
+      case 'splice': {
+        const passed = this.#login === null ? chunk : this.#filterLogin(this.#login, chunk)
+        this.#serverWalker.walk(passed)
+        this.#client.write(passed)
         return !this.#client.isPending
+      }
       case 'divert':
         mode.diversion.onServerBytes(chunk)
         return true
@@ -267,6 +282,12 @@ export class Session implements DiversionHost {
         this.#onRestoreBytes(mode.frames, mode.next, chunk)
         return true
     }
+  }
+
+  #filterLogin(login: LoginFilter, chunk: Buffer): Buffer {
+    const passed = login.filter(chunk)
+    if (login.isOver) this.#login = null
+    return passed
   }
 
   #onRestoreBytes(frames: FrameAssembler, next: () => void, chunk: Buffer): void {
@@ -300,7 +321,8 @@ export class Session implements DiversionHost {
 
   /** A client that took its leave need not be answered. */
   #noticeTerminate(): void {
-    if (this.#waiting.firstByte === FRONTEND.terminate && this.#mode.kind === 'divert') this.#close()
+    const isLeaving = this.#waiting.firstByte === FRONTEND.terminate
+    if (isLeaving && this.#mode.kind === 'divert') this.#close()
   }
 
   /** A half-closed client still gets the answer to what it sent. */
@@ -316,9 +338,15 @@ export class Session implements DiversionHost {
 
   #onClientClose(): void {
     if (this.#mode.kind === 'divert') this.#mode.diversion.abandon()
-    // What the client sent before it went is still PostgreSQL's to read.
-    if (this.#server.isPending) this.#server.end()
-    else this.#server.destroy()
+    if (this.#server.isPending) {
+      // What the client sent before it went is still PostgreSQL's to read; as long as
+      // PostgreSQL could not get rid of an answer it would not come to that.
+      this.#server.handler = DISCARD
+      this.#server.end()
+      this.#server.resume()
+    } else {
+      this.#server.destroy()
+    }
     this.#over()
   }
 
@@ -339,6 +367,13 @@ export class Session implements DiversionHost {
     this.#over()
   }
 
+  /** A fault of ours, or bytes that are no protocol: it costs this session only. */
+  #onFault(error: unknown): boolean {
+    this.#shared.onFault(error)
+    this.#close()
+    return false
+  }
+
   #over(): void {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -351,6 +386,10 @@ const SHUTDOWN = errorResponse({
   severity: 'FATAL', sqlState: '57P01',
   message: 'terminating connection due to administrator command',
 })
+
+const DISCARD: ChannelHandler = {
+  onBytes: () => true, onEnd: () => {}, onDrain: () => {}, onClose: () => {},
+}
 
 /** As PostgreSQL reads the parameter: a boolean, or `database`. */
 function isReplication(value: string | undefined): boolean {

@@ -121,7 +121,7 @@ export class ColumnarExecutor implements AsyncDisposable {
     try {
       await setTimeZone(connection, request.timeZone)
       inTransaction = true
-      const pinned = await beginPinned(connection.duckdb, this.#registry)
+      const pinned = await beginPinned(connection.statements, this.#registry)
       const { sql, filesRead, filesPruned, relids } = compose(request.parts, pinned.epoch)
       const result = await connection.duckdb.stream(sql)
       return new Answer({ result, sql, waitedMs, readLsn: maxLsn(pinned.lsn, floor),
@@ -156,7 +156,7 @@ export class ColumnarExecutor implements AsyncDisposable {
     try {
       // Whatever still runs for an answer that was not taken to its end.
       connection.duckdb.interrupt()
-      if (inTransaction) await connection.duckdb.run('ROLLBACK')
+      if (inTransaction) await connection.statements.end.run()
       this.#pool.give(connection, true)
     } catch {
       // BEGIN itself may have failed; such a connection is not used again.

@@ -7,6 +7,7 @@
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { SlipwayError } from '../base/errors.ts'
 import type { DuckDb } from './duckdb.ts'
+import { preparePin, type PinStatements } from './live-pin.ts'
 
 interface Waiter {
   readonly resolve: () => void
@@ -15,6 +16,7 @@ interface Waiter {
 
 export interface PooledConnection {
   readonly duckdb: DuckDBConnection
+  readonly statements: PinStatements
   /** The session setting that it was left with. */
   timeZone: string
 }
@@ -39,7 +41,7 @@ export class ConnectionPool implements AsyncDisposable {
     if (this.#out >= this.#size) await this.#turn(signal)
     else this.#out++
     try {
-      return this.#idle.pop() ?? { duckdb: await this.#duckdb.connect(), timeZone: '' }
+      return this.#idle.pop() ?? await this.#connect()
     } catch (error) {
       this.#next()
       throw error
@@ -56,6 +58,11 @@ export class ConnectionPool implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     for (const { duckdb } of this.#idle.splice(0)) duckdb.closeSync()
     return Promise.resolve()
+  }
+
+  async #connect(): Promise<PooledConnection> {
+    const duckdb = await this.#duckdb.connect()
+    return { duckdb, statements: await preparePin(duckdb), timeZone: '' }
   }
 
   /** Hands the caller's turn to the first who waits. */

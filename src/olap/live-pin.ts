@@ -3,7 +3,7 @@
  *
  * LV1  What it reads and writes out does not change until it is disposed.
  */
-import type { DuckDBConnection } from '@duckdb/node-api'
+import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api'
 import { lsnFromBigint, type Lsn } from '../base/lsn.ts'
 import { SlipwayError } from '../base/errors.ts'
 import { rowPosition, type Epoch } from '../mirror/epoch.ts'
@@ -13,12 +13,26 @@ import type { EpochRegistry } from './epoch-registry.ts'
 import { copyToParquet, type WrittenFile } from './parquet-writer.ts'
 import { identifier, ownName } from './sql-text.ts'
 
+/** What a reader's connection needs again and again, prepared once. */
+export interface PinStatements {
+  readonly begin: DuckDBPreparedStatement
+  readonly state: DuckDBPreparedStatement
+  readonly end: DuckDBPreparedStatement
+}
+
+export async function preparePin(connection: DuckDBConnection): Promise<PinStatements> {
+  return {
+    begin: await connection.prepare('BEGIN TRANSACTION'),
+    state: await connection.prepare('SELECT applied_lsn, epoch FROM live.state'),
+    end: await connection.prepare('ROLLBACK'),
+  }
+}
+
 /** Begins a read transaction; the first SELECT fixes its snapshot. */
-export async function beginPinned(connection: DuckDBConnection, registry: EpochRegistry)
+export async function beginPinned(statements: PinStatements, registry: EpochRegistry)
   : Promise<{ readonly lsn: Lsn; readonly epoch: Epoch }> {
-  await connection.run('BEGIN TRANSACTION')
-  const state = (await connection.runAndReadAll('SELECT applied_lsn, epoch FROM live.state'))
-    .getRows()[0]
+  await statements.begin.run()
+  const state = (await statements.state.runAndReadAll()).getRows()[0]
   const epoch = registry.get(Number(state?.[1]))
   if (epoch === null) throw new SlipwayError('internal', 'the reader\'s epoch is not known')
   return { lsn: lsnFromBigint(state?.[0] as bigint), epoch }
@@ -37,7 +51,7 @@ export class LivePin implements AsyncDisposable {
 
   static async open(connection: DuckDBConnection, registry: EpochRegistry): Promise<LivePin> {
     try {
-      const { lsn, epoch } = await beginPinned(connection, registry)
+      const { lsn, epoch } = await beginPinned(await preparePin(connection), registry)
       return new LivePin(connection, lsn, epoch)
     } catch (error) {
       connection.closeSync()

@@ -5,7 +5,8 @@
  * LS2  An epoch is in the registry before the transaction that names it commits.
  * LS3  A pin sees the tables, `state` and the epoch of one commit, however long it lives.
  */
-import type { DuckDBAppender, DuckDBConnection } from '@duckdb/node-api'
+import type { DuckDBAppender, DuckDBConnection, DuckDBPreparedStatement }
+  from '@duckdb/node-api'
 import { assert } from '../base/assert.ts'
 import type { Lsn } from '../base/lsn.ts'
 import { columnAlias } from '../mirror/table-schema.ts'
@@ -23,6 +24,13 @@ interface Column { readonly attnum: number; readonly mirror: MirrorType }
 
 interface OpenAppender { readonly appender: DuckDBAppender; readonly builder: RowChunkBuilder }
 
+/** A prepared statement is one turn of libuv's pool, a text is three. */
+interface Prepared {
+  readonly begin: DuckDBPreparedStatement
+  readonly setState: DuckDBPreparedStatement
+  readonly commit: DuckDBPreparedStatement
+}
+
 /** Numbers in one IN list; longer lists take several statements. */
 const LIST_MAX = 20_000
 
@@ -31,12 +39,16 @@ export class LiveStore implements AsyncDisposable {
   readonly #registry: EpochRegistry
   readonly #writer: DuckDBConnection
   readonly #appenders = new Map<string, OpenAppender>()
+  readonly #prepared: Prepared
   #open = false
+  #epoch = 0
 
-  private constructor(duckdb: DuckDb, registry: EpochRegistry, writer: DuckDBConnection) {
+  private constructor(duckdb: DuckDb, registry: EpochRegistry, writer: DuckDBConnection,
+    prepared: Prepared) {
     this.#duckdb = duckdb
     this.#registry = registry
     this.#writer = writer
+    this.#prepared = prepared
   }
 
   /** Makes the schemas and an empty state: epoch 0 has no tables. */
@@ -47,21 +59,27 @@ export class LiveStore implements AsyncDisposable {
     await writer.run('CREATE TABLE live.state (applied_lsn UBIGINT, epoch BIGINT)')
     await writer.run('INSERT INTO live.state VALUES (0, 0)')
     registry.add({ id: 0, tables: new Map() })
-    return new LiveStore(duckdb, registry, writer)
+    return new LiveStore(duckdb, registry, writer, {
+      begin: await writer.prepare('BEGIN TRANSACTION'),
+      setState: await writer.prepare('UPDATE live.state SET applied_lsn = $1, epoch = $2'),
+      commit: await writer.prepare('COMMIT'),
+    })
   }
 
   async begin(): Promise<void> {
     assert(!this.#open, 'one writer transaction at a time')
-    await this.#writer.run('BEGIN TRANSACTION')
+    await this.#prepared.begin.run()
     this.#open = true
   }
 
   async commit(lsn: Lsn, epoch: Epoch | null): Promise<void> {
     assert(this.#open, 'commit ends a transaction')
     if (epoch !== null) this.#registry.add(epoch)
-    const set = epoch === null ? '' : `, epoch = ${epoch.id}`
-    await this.#writer.run(`UPDATE live.state SET applied_lsn = ${lsn}${set}`)
-    await this.#writer.run('COMMIT')
+    this.#epoch = epoch?.id ?? this.#epoch
+    this.#prepared.setState.bindUBigInt(1, lsn)
+    this.#prepared.setState.bindBigInt(2, BigInt(this.#epoch))
+    await this.#prepared.setState.run()
+    await this.#prepared.commit.run()
     this.#open = false
     if (epoch !== null) this.#registry.committed(epoch)
   }

@@ -70,7 +70,8 @@ export function shiftPosition(message: Buffer, shift: number): Buffer {
 }
 
 export function readyForQuery(status: TransactionStatus): Buffer {
-  return new MessageWriter(6).begin(BACKEND.readyForQuery).byte(status.charCodeAt(0)).finish().take()
+  return new MessageWriter(6).begin(BACKEND.readyForQuery).byte(status.charCodeAt(0)).finish()
+    .take()
 }
 
 export function commandComplete(tag: string): Buffer {

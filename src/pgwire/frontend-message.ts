@@ -121,7 +121,9 @@ export function parseTargeted(message: Buffer): {
   const letter = reader.byte()
   const name = reader.cstringBytes().toString('latin1')
   reader.end()
-  if (letter !== 0x53 && letter !== 0x50) throw new ProtocolViolation('neither statement nor portal')
+  if (letter !== 0x53 && letter !== 0x50) {
+    throw new ProtocolViolation('neither statement nor portal')
+  }
   return { target: letter === 0x53 ? 'statement' : 'portal', name }
 }
 

@@ -136,9 +136,11 @@ const RULES: ReadonlyMap<number, AggregateRule> = new Map([
   ...each([2236, 2238, 2240], bits('bit_and')), ...each([2237, 2239, 2241], bits('bit_or')),
   ...each([6164, 6165, 6166], bits('bit_xor')),
   ...each([2718, 2719, 2720, 2723], variance({ sample: false, root: false })),
-  ...each([2641, 2642, 2643, 2646, 2148, 2149, 2150, 2153], variance({ sample: true, root: false })),
+  ...each([2641, 2642, 2643, 2646, 2148, 2149, 2150, 2153],
+    variance({ sample: true, root: false })),
   ...each([2724, 2725, 2726, 2729], variance({ sample: false, root: true })),
-  ...each([2712, 2713, 2714, 2717, 2154, 2155, 2156, 2159], variance({ sample: true, root: true })),
+  ...each([2712, 2713, 2714, 2717, 2154, 2155, 2156, 2159],
+    variance({ sample: true, root: true })),
 ])
 
 function each(

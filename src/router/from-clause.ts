@@ -10,7 +10,7 @@ import { choose } from './branches.ts'
 import { isDecimal, settle } from './decimal.ts'
 import { type PlainExpr, plain } from './expr.ts'
 import type { ExpressionTranslator } from './expression.ts'
-import { TreeNode } from './node-tree.ts'
+import { TreeNode, isTreeList } from './node-tree.ts'
 import { refuse } from './refusal.ts'
 import { type CommonTable, type Scope, type Source, ancestor } from './scope.ts'
 import { bringColumn, exportColumns } from './select.ts'
@@ -55,7 +55,9 @@ export class FromTranslator {
     const kind = entry.int('rtekind')
     if (kind === RteKind.join) return alias(entry.nodes('joinaliasvars'))
     if (kind === RteKind.group) return alias(entry.nodes('groupexprs'))
-    if (!used) return { source: { kind: 'unused', reason: 'a relation is not in FROM' }, text: null }
+    if (!used) {
+      return { source: { kind: 'unused', reason: 'a relation is not in FROM' }, text: null }
+    }
     switch (kind) {
       case RteKind.relation: return this.#relation(entry)
       case RteKind.subquery: return this.#subquery(entry, scope)
@@ -108,10 +110,10 @@ export class FromTranslator {
 
   #values(entry: TreeNode, scope: Scope): { readonly source: Source; readonly text: string } {
     const lists = entry.get('values_lists')
-    if (!Array.isArray(lists) || lists.length > VALUES_ROWS_MAX) refuse('VALUES of this size')
-    const rows = (lists as readonly unknown[]).map((list) => {
-      if (!Array.isArray(list)) refuse('VALUES of this form')
-      return (list as readonly unknown[]).map((item) => item instanceof TreeNode
+    if (!isTreeList(lists) || lists.length > VALUES_ROWS_MAX) refuse('VALUES of this size')
+    const rows = lists.map((list) => {
+      if (!isTreeList(list)) refuse('VALUES of this form')
+      return list.map((item) => item instanceof TreeNode
         ? this.#expressions.plain(item, scope) : refuse('VALUES of this form'))
     })
     const name = this.#expressions.translation.alias()
@@ -165,7 +167,9 @@ function alias(expressions: readonly TreeNode[]): {
 
 function collectRelations(node: TreeNode, found: Set<number>): void {
   if (node.tag === 'RANGETBLREF') found.add(node.int('rtindex'))
-  if (node.tag === 'FROMEXPR') node.nodes('fromlist').forEach((item) => collectRelations(item, found))
+  if (node.tag === 'FROMEXPR') {
+    for (const item of node.nodes('fromlist')) collectRelations(item, found)
+  }
   if (node.tag === 'JOINEXPR') {
     collectRelations(node.node('larg'), found)
     collectRelations(node.node('rarg'), found)

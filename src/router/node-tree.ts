@@ -13,6 +13,10 @@
 /** A token is a string; `<>` is null; `(…)` an array; `len [ bytes ]` a Buffer. */
 export type TreeValue = string | null | TreeNode | Buffer | readonly TreeValue[]
 
+export function isTreeList(value: TreeValue): value is readonly TreeValue[] {
+  return Array.isArray(value)
+}
+
 export class TreeSyntaxError extends Error {
   override readonly name = 'TreeSyntaxError'
 }
@@ -55,7 +59,7 @@ export class TreeNode {
   nodes(field: string): readonly TreeNode[] {
     const value = this.get(field)
     if (value === null) return []
-    if (Array.isArray(value) && value.every((item) => item instanceof TreeNode)) return value
+    if (isTreeList(value) && value.every((item) => item instanceof TreeNode)) return value
     throw new TreeSyntaxError(`${this.tag} has no list of nodes in ${field}`)
   }
 
@@ -63,7 +67,7 @@ export class TreeNode {
   integers(field: string): readonly number[] {
     const value = this.get(field)
     if (value === null) return []
-    if (!Array.isArray(value)) throw new TreeSyntaxError(`${this.tag} has no list in ${field}`)
+    if (!isTreeList(value)) throw new TreeSyntaxError(`${this.tag} has no list in ${field}`)
     return value.map((item) => this.#integer(item, field))
   }
 

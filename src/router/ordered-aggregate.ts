@@ -5,7 +5,7 @@
  * O1  string_agg and array_agg pass only where their own ORDER BY leaves no choice: the
  *     aggregated value is among the keys, or they hold a table's primary key.
  */
-import { asDecimal, isDecimal, settle } from './decimal.ts'
+import { isDecimal, settle } from './decimal.ts'
 import { type Expr, type PlainExpr, cast, plain, refuseOpaque } from './expr.ts'
 import type { ExpressionTranslator } from './expression.ts'
 import { quote } from './literal.ts'
@@ -107,7 +107,7 @@ function percentile(
   const term = orderTerm(clause, value, target.node('expr'), expressions.translation.context)
   if (!term.endsWith(' ASC NULLS LAST')) refuse('a percentile in descending order')
   const share = cast(quote(String(fraction.value)), 'DOUBLE')
-  if (value.repr.kind === 'interval' || (isDecimal(value) && asDecimal(value).repr.display !== 'type')) {
+  if (value.repr.kind === 'interval' || (isDecimal(value) && value.repr.display !== 'type')) {
     refuse('a percentile of this type')
   }
   const unsigned = value.repr.kind.startsWith('float')

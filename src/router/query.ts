@@ -43,7 +43,8 @@ export class QueryTranslator implements SubselectSource {
     this.#depth--
     const values = options.existence ? [] : select.targets.map(({ expr }) =>
       options.settled ? settle(expr) : expr)
-    const columns = values.flatMap((value, index) => exportColumns(value, index + 1, options.inlined))
+    const columns = values.flatMap((value, index) =>
+      exportColumns(value, index + 1, options.inlined))
     const limited = select.limit !== null || select.offset > 0n
     const anyRow = options.existence && select.offset === 0n && select.limit !== 0n
     if (limited && !anyRow && !isTotallyOrdered(select)) {
@@ -102,7 +103,8 @@ export class QueryTranslator implements SubselectSource {
     const singleRow = groupBy === null && query.bool('hasAggs')
     return {
       with: '', targets, from, where, having, order, singleRow, distinct: false,
-      groupBy: groupBy === null ? null : groupBy.text(),
+      // One group, also where no aggregate is left in what is written: EXISTS (SELECT count(*)).
+      groupBy: groupBy !== null ? groupBy.text() : singleRow ? '()' : null,
       ...this.#limits(query, scope),
       unique: uniqueKeys(query, scope, groupBy),
     }
@@ -120,15 +122,18 @@ export class QueryTranslator implements SubselectSource {
     const targets = query.nodes('targetList')
     return query.nodes('sortClause').map((clause) => {
       const node = targetByReference(targets, clause.int('tleSortGroupRef')).node('expr')
-      return this.#orderItem(clause, this.#expressions.plain(node, scope), node)
+      return this.#orderItem(query, clause, this.#expressions.plain(node, scope), node)
     })
   }
 
-  #orderItem(clause: TreeNode, key: PlainExpr, node: TreeNode): OrderItem {
+  #orderItem(
+    query: TreeNode, clause: TreeNode, key: PlainExpr, node: TreeNode,
+  ): OrderItem {
     return {
       term: orderTerm(clause, key, node, this.#expressions.translation.context),
       key: sortKeySql(key), value: key.sql,
-      mixedScale: key.repr.kind === 'decimal' && key.repr.display !== 'type',
+      mixedScale: query.get('setOperations') !== null &&
+        key.repr.kind === 'decimal' && key.repr.display !== 'type',
     }
   }
 
@@ -181,7 +186,7 @@ export class QueryTranslator implements SubselectSource {
     const order = query.nodes('sortClause').map((clause) => {
       const target = targetByReference(visible, clause.int('tleSortGroupRef'))
       const value = brought[visible.indexOf(target)] ?? refuse('an order by what is not selected')
-      return this.#orderItem(clause, settle(value), target.node('expr'))
+      return this.#orderItem(query, clause, settle(value), target.node('expr'))
     })
     return {
       with: '', from: `(${sql}) AS ${alias}`, where: null, groupBy: null, having: null, order,

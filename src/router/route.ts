@@ -7,7 +7,7 @@
 import type { Oid } from '../base/oid.ts'
 import type { TableSchema } from '../mirror/table-schema.ts'
 import { ExpressionTranslator } from './expression.ts'
-import { TreeNode, TreeSyntaxError, parseNodeTree } from './node-tree.ts'
+import { TreeNode, TreeSyntaxError, isTreeList, parseNodeTree } from './node-tree.ts'
 import { outputOf } from './output.ts'
 import type {
   ColumnarPlan, RelationRef, RouterContext, RouterParameter, RouterResult,
@@ -63,7 +63,7 @@ function planOf(request: RouteRequest): ColumnarPlan {
 
 function onlyQuery(tree: string): TreeNode {
   const parsed = parseNodeTree(tree)
-  const [query, ...more] = Array.isArray(parsed) ? parsed : [parsed]
+  const [query, ...more] = isTreeList(parsed) ? parsed : [parsed]
   if (!(query instanceof TreeNode) || more.length > 0) refuse('the statement is not one query')
   return query
 }

@@ -22,7 +22,7 @@ export interface OrderItem {
   readonly key: string
   /** The expression ordered by, before normalisation: to compare with unique keys. */
   readonly value: string
-  /** A numeric whose equal values may look different: 1.0 and 1.00. */
+  /** A numeric of a set operation whose equal values may look different: 1.0 and 1.00. */
   readonly mixedScale: boolean
 }
 

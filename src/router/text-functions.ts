@@ -186,7 +186,8 @@ export const TEXT_FUNCTIONS: RuleTable = rules(
   [[2087], replaceText], [[3060], leftRight('left')], [[3061], leftRight('right')],
   [[873, 879], padded('lpad')], [[874, 880], padded('rpad')],
   [[2088], splitPart], [[3696], startsWith], [[1620], int4Function('ascii')],
-  [[1622], repeatText], [[2311], (call) => plain(`md5(${textArg(call, 0)})`, TEXT)], [[878], translateText],
+  [[1622], repeatText], [[878], translateText],
+  [[2311], (call) => plain(`md5(${textArg(call, 0)})`, TEXT)],
   [[3062], (call) => plain(`slipway.reverse_text(${textArg(call, 0)})`, TEXT)],
   [[3058], concat], [[2284, 2285], regexpReplace],
 )

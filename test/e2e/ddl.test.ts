@@ -1,7 +1,7 @@
 /** Tables come, change and go; the mirror follows in order with the data. */
 import { existsSync } from 'node:fs'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { columnar, inPostgres, tableState } from '../support/mirror.ts'
+import { columnarOnceReady, inPostgres, tableState } from '../support/mirror.ts'
 import { poll } from '../support/poll.ts'
 import { itWith } from '../support/requires.ts'
 import { SharedSchema } from '../support/shared-slipway.ts'
@@ -19,9 +19,9 @@ describe('the mirror follows DDL', () => {
   /** Columnar must answer what PostgreSQL answers, now and after a flush. */
   async function agrees(sql: string): Promise<void> {
     const expected = await inPostgres(client, sql)
-    expect(await columnar(client, sql), sql).toEqual(expected)
+    expect(await columnarOnceReady(client, sql), sql).toEqual(expected)
     await client.query('SELECT slipway.flush()')
-    expect(await columnar(client, sql), `${sql} after a flush`).toEqual(expected)
+    expect(await columnarOnceReady(client, sql), `${sql} after a flush`).toEqual(expected)
   }
 
   it('CREATE TABLE: mirrored with no command given', async () => {

@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check'
 import { beforeAll, describe, expect, inject, it } from 'vitest'
-import { columnar, inPostgres } from '../support/mirror.ts'
+import { columnarOnceReady, inPostgres } from '../support/mirror.ts'
 import { SharedSchema } from '../support/shared-slipway.ts'
 import type { SqlClient } from '../support/sql-client.ts'
 
@@ -89,10 +89,10 @@ describe('random work', () => {
   async function equal(): Promise<void> {
     for (const name of ['one', 'two']) {
       const sql = `SELECT id, v, t, count(*) FROM ${name} GROUP BY id, v, t ORDER BY id`
-      expect(await columnar(client, sql), name).toEqual(await inPostgres(client, sql))
+      expect(await columnarOnceReady(client, sql), name).toEqual(await inPostgres(client, sql))
     }
     const joined = `SELECT count(*), sum(one.v), sum(two.v), max(one.t)
       FROM one LEFT JOIN two ON one.id = two.id`
-    expect(await columnar(client, joined)).toEqual(await inPostgres(client, joined))
+    expect(await columnarOnceReady(client, joined)).toEqual(await inPostgres(client, joined))
   }
 })

@@ -1,6 +1,9 @@
-/** Diversion (V1-V3), ProbeExchange (X1-X3): what a client sees of a statement answered elsewhere. */
+/** Diversion (V1-V3), ProbeExchange (X1-X3): what a client sees. */
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { parseReport } from '../../src/pgwire/backend-message.ts'
+import { silentLogger } from '../../src/base/logger.ts'
+import { GatewayServer } from '../../src/gateway/gateway-server.ts'
+import { cancelRequest } from '../../src/pgwire/startup-packet.ts'
 import { poll } from '../support/poll.ts'
 import { LOGIN, ScratchGateway } from './scratch-gateway.ts'
 import {
@@ -212,6 +215,39 @@ describe('errors', () => {
     expect(rowsOf(await client.query('SELECT 1'))).toEqual([['1']])
   })
 
+  it('an engine that goes away after the first row is SW005, in a block too', async () => {
+    for (const block of [false, true]) {
+      if (block) await client.query('BEGIN')
+      scratch.engine.behaviour = 'stall'
+      client.send(queryMessage(GROUPS))
+      const begun = await client.until('D', 3)
+      await scratch.stopEngine()
+      const told = [...begun, ...await client.until('Z')]
+      expect([letters(told), sqlStateOf(told), statusOf(told)])
+        .toEqual(['TDDDEZ', 'SW005', block ? 'E' : 'I'])
+      scratch.engine.behaviour = 'answer'
+      await scratch.restartEngine()
+    }
+  })
+
+  it('cancel reaches a session of another gateway process through the engine', async () => {
+    scratch.engine.behaviour = 'hang'
+    const other = new GatewayServer({ host: '127.0.0.1', port: 0, tls: null,
+      target: scratch.postgres.target, linkPath: scratch.linkPath, logger: silentLogger })
+    const port = await other.listen()
+    await using victim = await WireClient.silent(scratch.address)
+    const key = await loginForKey(victim)
+    victim.send(queryMessage(GROUPS))
+    await poll('the statement runs', 2_000, () =>
+      scratch.engine.probes.at(-1)?.sql === GROUPS ? true : null)
+    await using killer = await WireClient.silent({ host: '127.0.0.1', port })
+    killer.send(cancelRequest(key))
+    await killer.untilClosed()
+    // This engine says `fallback` when it is stopped, so that PostgreSQL answers.
+    expect(letters(await victim.until('Z'))).toBe('TDDDDDCZ')
+    await other.stop(0)
+  })
+
   it('cancel stops the engine\'s statement and only that', async () => {
     scratch.engine.behaviour = 'hang'
     const { aborted } = scratch.engine
@@ -220,7 +256,7 @@ describe('errors', () => {
     victim.send(queryMessage(GROUPS))
     await new Promise((resolve) => { setTimeout(resolve, 300) })
     await using killer = await WireClient.silent(scratch.address)
-    killer.send(Buffer.concat([Buffer.from([0, 0, 0, 16, 4, 210, 22, 46]), key]))
+    killer.send(cancelRequest(key))
     await killer.untilClosed()
     expect(sqlStateOf(await victim.until('Z'))).toBe('57014')
     await poll('the engine has heard of it', 2_000, () =>
@@ -234,7 +270,7 @@ describe('errors', () => {
     victim.send(queryMessage('SELECT pg_sleep(30)'))
     await new Promise((resolve) => { setTimeout(resolve, 200) })
     await using killer = await WireClient.silent(scratch.address)
-    killer.send(Buffer.concat([Buffer.from([0, 0, 0, 16, 4, 210, 22, 46]), key]))
+    killer.send(cancelRequest(key))
     expect(sqlStateOf(await victim.until('Z'))).toBe('57014')
   })
 })

@@ -24,7 +24,8 @@ export class PostgresEngine implements StatementService {
   /** Texts that were answered here. */
   readonly answered: string[] = []
   readonly probes: Probe[] = []
-  behaviour: 'answer' | 'decline' | 'fall-back' | 'reject' | 'hang' | 'fail-late' = 'answer'
+  behaviour: 'answer' | 'decline' | 'fall-back' | 'reject' | 'hang' | 'fail-late' | 'stall'
+    = 'answer'
   aborted = 0
 
   constructor(address: NetConnectOpts, login: Readonly<Record<string, string>>) {
@@ -54,14 +55,17 @@ export class PostgresEngine implements StatementService {
     }
     this.answered.push(probe.sql)
     const rows = await this.#rows(probe, options.resultFormats)
-    const isLate = this.behaviour === 'fail-late'
+    const { behaviour } = this
     return { kind: 'rows', rows: {
       readLsn: probe.insertLsn, waitedMs: 0, sql: 'SELECT 1',
       scan: { filesRead: 1, filesPruned: 0, tailRows: 0 },
       async * batches() {
         const middle = Math.ceil(rows.length / 2)
         yield { rows: middle, bytes: Buffer.concat(rows.slice(0, middle)) }
-        if (isLate) throw new SlipwayError('columnar-failed', 'told to fail')
+        if (behaviour === 'fail-late') throw new SlipwayError('columnar-failed', 'told to fail')
+        if (behaviour === 'stall') {
+          await delay(60_000, undefined, { signal: options.signal }).catch(() => {})
+        }
         yield { rows: rows.length - middle, bytes: Buffer.concat(rows.slice(middle)) }
       },
       [Symbol.asyncDispose]: async () => {},

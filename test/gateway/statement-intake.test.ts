@@ -27,7 +27,8 @@ describe('StatementText', () => {
   })
 
   it('reads of a table', () => {
-    for (const read of ['select a from t', '(SELECT a FROM t)', '-- why\nWITH x AS (SELECT 1 FROM t)',
+    for (const read of ['select a from t', '(SELECT a FROM t)',
+      '-- why\nWITH x AS (SELECT 1 FROM t)',
       '/* a */ table t', '((select 1 from t) union (select 2 from u))']) {
       expect(readsRelation(text(read)), read).toBe(true)
     }
@@ -37,7 +38,8 @@ describe('StatementText', () => {
   })
 
   it('the beginning of a read, cut anywhere', () => {
-    for (const whole of ['  SELECT', 'with', '-- x\n/* y */select', '((select', 'EXPLAIN (ROUTE)']) {
+    const wholes = ['  SELECT', 'with', '-- x\n/* y */select', '((select', 'EXPLAIN (ROUTE)']
+    for (const whole of wholes) {
       for (let at = 0; at <= whole.length; at++) {
         expect(mayBeRead(text(whole.slice(0, at))), whole.slice(0, at)).toBe(true)
       }

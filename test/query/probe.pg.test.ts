@@ -11,10 +11,12 @@ let postgres: ScratchPostgres
 beforeAll(async () => { postgres = await startScratchPostgres() })
 afterAll(() => postgres[Symbol.asyncDispose]())
 
+interface NoticeText { message?: string | undefined; detail?: string | undefined }
+
 async function probe(sql: string): Promise<Probe> {
   const { client } = postgres
   let tree: string | null = null
-  const onNotice = (notice: { message?: string | undefined; detail?: string | undefined }): void => {
+  const onNotice = (notice: NoticeText): void => {
     if (notice.message === TREE_NOTICE) tree ??= notice.detail ?? null
   }
   client.on('notice', onNotice)

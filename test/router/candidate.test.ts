@@ -4,7 +4,8 @@ import { isCandidate, normaliseStatement } from '../../src/router/candidate.ts'
 
 describe('isCandidate', () => {
   it.each([
-    'select count(*) from t', 'SELECT sum(a) FROM t', '  /* x /* y */ */ -- z\n select max(a) from t',
+    'select count(*) from t', 'SELECT sum(a) FROM t',
+    '  /* x /* y */ */ -- z\n select max(a) from t',
     'with x as (select 1) select * from x join y using (a)', '(select 1) union (select 2)',
     'select a from t group by a', 'select distinct a from t', 'SELECT a, RANK() OVER () FROM t',
     'select * from a where exists (select 1 from b)', 'select a from t order by a limit 3',

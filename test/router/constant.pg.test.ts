@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type ConstantValue, decodeConstant } from '../../src/router/constant.ts'
-import { TreeNode, parseNodeTree } from '../../src/router/node-tree.ts'
+import { TreeNode, isTreeList, parseNodeTree } from '../../src/router/node-tree.ts'
 import { PgType } from '../../src/router/pg-type.ts'
 import { decodeParameter } from '../../src/router/parameter.ts'
 import { oid } from '../../src/base/oid.ts'
@@ -20,7 +20,7 @@ afterAll(async () => { await postgres[Symbol.asyncDispose]() })
 
 function constantsOf(tree: string): readonly ConstantValue[] {
   const parsed = parseNodeTree(tree)
-  const [query] = Array.isArray(parsed) ? parsed : [parsed]
+  const [query] = isTreeList(parsed) ? parsed : [parsed]
   if (!(query instanceof TreeNode)) throw new Error('no query')
   return query.nodes('targetList').map((target) => {
     const node = target.node('expr'), image = node.get('constvalue')

@@ -55,6 +55,16 @@ export async function inPostgres(
   return routed(client, 'postgres', sql)
 }
 
+/**
+ * Columnar as soon as it can be: after DDL the table may be on its way to being copied anew,
+ * which slipway.tables says only once the engine has heard of it.
+ */
+export async function columnarOnceReady(
+  client: SqlClient, sql: string, withinMs = 30_000,
+): Promise<readonly (readonly (string | null)[])[]> {
+  return poll(`columnar answers ${sql}`, withinMs, () => columnar(client, sql))
+}
+
 async function routed(
   client: SqlClient, route: 'columnar' | 'postgres', sql: string,
 ): Promise<readonly (readonly (string | null)[])[]> {
