@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chownSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { commandPath } from '../../test/support/cache.ts'
 import { poll } from '../../test/support/poll.ts'
 import { temporaryFolder, type Slipway } from '../../test/support/slipway.ts'
@@ -11,6 +11,9 @@ import { SqlClient, type Address } from '../../test/support/sql-client.ts'
 
 export interface PgBouncer extends AsyncDisposable {
   readonly address: Address
+  readonly pid: number
+  /** PostgreSQL itself, on the socket that PgBouncer and the gateway use. */
+  readonly direct: Address
 }
 
 export async function startPgBouncer(slipway: Slipway): Promise<PgBouncer> {
@@ -31,10 +34,11 @@ export async function startPgBouncer(slipway: Slipway): Promise<PgBouncer> {
   const address = { host: '127.0.0.1', port, user, password, database }
   await poll('PgBouncer answers', 10_000, async () => {
     await using client = await SqlClient.connect(address)
-    return client.value('SELECT 1')
+    return await client.value('SELECT 1')
   })
+  const { directory, serverPort } = serverSocket(pgdata)
   return {
-    address,
+    address, pid: child.pid ?? 0, direct: { ...address, host: directory, port: serverPort },
     [Symbol.asyncDispose]: async () => {
       child.kill('SIGKILL')
       if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
@@ -65,7 +69,8 @@ log_disconnections = 0
 /** postmaster.pid: line 4 is the port, line 5 the first socket directory (miscadmin.h). */
 function serverSocket(pgdata: string): { directory: string; serverPort: number } {
   const lines = readFileSync(join(pgdata, 'postmaster.pid'), 'utf8').split('\n')
-  return { serverPort: Number(lines[3]), directory: lines[4] ?? '' }
+  // Relative to PGDATA, which a path of any length then is.
+  return { serverPort: Number(lines[3]), directory: resolve(pgdata, lines[4] ?? '') }
 }
 
 async function freePort(): Promise<number> {

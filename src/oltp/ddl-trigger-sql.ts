@@ -56,8 +56,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   delete from slipway.excluded e where e.relid = relation;
   delete from slipway.table_status s where s.relid = relation;
-  perform pg_logical_emit_message(true, 'slipway.ddl',
-    json_build_object('op', 'drop', 'relid', relation::bigint)::text);
+  perform slipway.emit_ddl(json_build_object('op', 'drop', 'relid', relation::bigint));
 exception when others then null;
 end $$;
 

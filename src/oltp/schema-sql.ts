@@ -163,10 +163,20 @@ begin
   return true;
 end $$;
 
+-- Decoding merges subtransactions by LSN: a message counts from the end of its record, a row from
+-- the start of its own. The row right behind a message would tie with it and could come first;
+-- a record between them keeps the order.
+create or replace function slipway.emit_ddl(message json) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform pg_logical_emit_message(true, 'slipway.ddl', message::text);
+  perform pg_logical_emit_message(false, 'slipway', '');
+end $$;
+
 create or replace function slipway.announce(description json, rewritten boolean) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
-  select pg_logical_emit_message(true, 'slipway.ddl', json_build_object(
-    'op', 'table', 'table', description, 'rewritten', rewritten)::text)
+  select slipway.emit_ddl(json_build_object(
+    'op', 'table', 'table', description, 'rewritten', rewritten))
 $$;
 
 -- The engine's: makes an eligible table a member, in one transaction with the announcement

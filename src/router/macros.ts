@@ -87,7 +87,8 @@ const TEXTS = [
  * A numeric is (u, s, d): unscaled HUGEINT, its scale, PostgreSQL's display scale.
  *
  * Macros write their arguments out wherever they are named: the lambdas bind each step once,
- * or planning a division would cost more than running the statement.
+ * or planning a division would cost more than running the statement. Fields are read by
+ * struct_extract: in HAVING, DuckDB takes `p.ua` for a column.
  */
 const NUMERICS = [
   `power10(k) AS CAST('1' || repeat('0', CAST(k AS INTEGER)) AS HUGEINT)`,
@@ -96,8 +97,11 @@ const NUMERICS = [
   `first10000(u, e) AS CASE WHEN u = 0 THEN 0 ELSE CAST(rpad(CAST(abs(u) AS VARCHAR),
      CAST(e % 4 + 1 AS INTEGER), '0') AS INTEGER) END`,
   `quotient_scale_of(q, da, db) AS CAST(greatest(16 - 4 * (
-       CASE WHEN q.ua = 0 THEN 0 ELSE q.ea // 4 - 1000 END - (q.eb // 4 - 1000)
-       - CASE WHEN slipway.first10000(q.ua, q.ea) <= slipway.first10000(q.ub, q.eb)
+       CASE WHEN struct_extract(q, 'ua') = 0 THEN 0
+         ELSE struct_extract(q, 'ea') // 4 - 1000 END
+       - (struct_extract(q, 'eb') // 4 - 1000)
+       - CASE WHEN slipway.first10000(struct_extract(q, 'ua'), struct_extract(q, 'ea'))
+           <= slipway.first10000(struct_extract(q, 'ub'), struct_extract(q, 'eb'))
            THEN 1 ELSE 0 END),
      da, db, 0) AS INTEGER)`,
   // Half away from zero at scale r; r + sb - sa may be negative for a large scale of a.
@@ -108,18 +112,21 @@ const NUMERICS = [
        // (abs(ub) * slipway.power10(greatest(sa - sb - r, 0)) * 2))`,
   `divide(ua, sa, da, ub, sb, db) AS list_transform(
      [{'ua': CAST(ua AS HUGEINT), 'ub': CAST(ub AS HUGEINT)}], lambda p:
-     CASE WHEN p.ua IS NULL OR p.ub IS NULL THEN NULL
-       WHEN p.ub = 0 THEN error('division by zero')
-       ELSE list_transform([{'ua': p.ua, 'ub': p.ub,
-           'ea': slipway.digits(p.ua) - 1 - sa + 4000,
-           'eb': slipway.digits(p.ub) - 1 - sb + 4000}], lambda q:
+     CASE WHEN struct_extract(p, 'ua') IS NULL OR struct_extract(p, 'ub') IS NULL THEN NULL
+       WHEN struct_extract(p, 'ub') = 0 THEN error('division by zero')
+       ELSE list_transform([{'ua': struct_extract(p, 'ua'), 'ub': struct_extract(p, 'ub'),
+           'ea': slipway.digits(struct_extract(p, 'ua')) - 1 - sa + 4000,
+           'eb': slipway.digits(struct_extract(p, 'ub')) - 1 - sb + 4000}], lambda q:
          list_transform([slipway.quotient_scale_of(q, da, db)], lambda r:
-           {'u': slipway.rounded_quotient(q.ua, sa, q.ub, sb, r), 's': r})[1])[1] END)[1]`,
+           {'u': slipway.rounded_quotient(
+               struct_extract(q, 'ua'), sa, struct_extract(q, 'ub'), sb, r),
+             's': r})[1])[1] END)[1]`,
   `quotient(ua, sa, da, ub, sb, db) AS list_transform(
      [slipway.divide(ua, sa, da, ub, sb, db)], lambda n:
      CASE WHEN n IS NULL THEN NULL
-       WHEN n.s > 20 THEN error('more than 20 decimals')
-       ELSE CAST(n.u * slipway.power10(20 - n.s) AS DECIMAL(38,0))
+       WHEN struct_extract(n, 's') > 20 THEN error('more than 20 decimals')
+       ELSE CAST(struct_extract(n, 'u') * slipway.power10(20 - struct_extract(n, 's'))
+           AS DECIMAL(38,0))
          * CAST('0.00000000000000000001' AS DECIMAL(20,20)) END)[1]`,
   `quotient_scale(ua, sa, da, ub, sb, db) AS slipway.divide(ua, sa, da, ub, sb, db).s`,
   `quotient_units(ua, sa, da, ub, sb, db) AS slipway.divide(ua, sa, da, ub, sb, db).u`,

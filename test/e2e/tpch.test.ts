@@ -1,6 +1,7 @@
 /** TPC-H at scale 0.1 from the reference generator, loaded through the gateway by COPY. */
 import { beforeAll, expect, it } from 'vitest'
 import { tpchFolder } from '../support/cache.ts'
+import { columnarOnceReady } from '../support/mirror.ts'
 import { describeWith, itWith } from '../support/requires.ts'
 import { SharedSchema } from '../support/shared-slipway.ts'
 import {
@@ -22,8 +23,10 @@ describeWith(['psql', 'tpch'], 'TPC-H at scale 0.1', () => {
     await createTpchTables(client)
     await loadTpch(schema.slipway.address, tpchFolder('0.1'), schema.name)
     await schema.mirrored(client, TPCH_TABLE_NAMES)
+    // The rows came by replication: the mirror may still be at them.
+    await columnarOnceReady(client, 'SELECT count(*) FROM lineitem', 120_000)
     return async () => { await client.end() }
-  }, 180_000)
+  }, 300_000)
 
   it.each(TPCH_QUERIES)('$id answers the same text on every route', async ({ id, sql }) => {
     await client.query(`SET slipway.route = 'postgres'`)
@@ -61,11 +64,9 @@ describeWith(['psql', 'tpch'], 'TPC-H at scale 0.1', () => {
   })
 
   itWith(['python', 'jars'], 'stock readers agree on every row', async () => {
-    for (const table of ['customer', 'orders', 'nation'] as const) {
-      const { found, expected } = await schema.compare(client, table)
-      expect({ table, ...found }).toEqual({ table, ...expected })
-    }
-    const { found, expected } = await schema.compare(client, 'lineitem', ['delta-rs'])
+    const { found, expected } = await schema.compare(client, 'customer')
     expect(found).toEqual(expected)
-  })
+    const lines = await schema.compare(client, 'lineitem', ['delta-rs'])
+    expect(lines.found).toEqual(lines.expected)
+  }, 300_000)
 })

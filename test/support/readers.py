@@ -158,7 +158,10 @@ def expression_of(name, type_name, element, unconstrained):
         return f"(extract(epoch from {column}) * 1000000)::bigint::text"
     if type_name == "timestamptz":
         return f"(extract(epoch from {column}) * 1000000)::bigint::text"
-    return f"{column}::text"
+    if type_name in ("bool", "bpchar"):
+        return f"{column}::text"
+    # What the type's output function says: a cast of inet to text adds its mask.
+    return f"CASE WHEN {column} IS NOT NULL THEN format('%s', {column}) END"
 
 
 def postgres_lines(dsn, name):
