@@ -25,7 +25,7 @@ export function lsnFromBigint(value: bigint): Lsn {
 }
 
 export function formatLsn(lsn: Lsn): string {
-  return `${(lsn >> 32n).toString(16).toUpperCase()}/${(lsn & 0xffffffffn).toString(16).toUpperCase()}`
+  return `${(lsn >> 32n).toString(16)}/${(lsn & 0xffffffffn).toString(16)}`.toUpperCase()
 }
 
 export function maxLsn(a: Lsn, b: Lsn): Lsn {

@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import pg from 'pg'
+import type pg from 'pg'
 import { sleep } from '../base/clock.ts'
 import { SlipwayError } from '../base/errors.ts'
 import { resolveConfig } from '../config/config.ts'
@@ -154,7 +154,8 @@ async function takeSample(
   const fromColumns = await timed(columnar, sql)
   const fromRows = await timed(rowStore, sql)
   const version = await loader.query<{ v: string }>(
-    `SELECT coalesce(delta_version::text, '-') AS v FROM slipway.tables WHERE table_name = 'orders'`)
+    `SELECT coalesce(delta_version::text, '-') AS v FROM slipway.tables
+      WHERE table_name = 'orders'`)
   return {
     postgresMs: fromRows.ms, columnarMs: fromColumns.ms, freshnessMs,
     equal: JSON.stringify(fromRows.rows) === JSON.stringify(fromColumns.rows),

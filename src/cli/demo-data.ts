@@ -40,7 +40,8 @@ const FILL_ORDERS = `INSERT INTO orders SELECT i, 1 + (i * 7919) % ${CUSTOMERS},
 const FILL_LINES = `INSERT INTO order_lines
   SELECT o, l, p.id, q, p.price * q
   FROM generate_series($1::bigint, $2::bigint) o, generate_series(1, ${LINES_PER_ORDER}) l,
-  LATERAL (SELECT (1 + (o * 31 + l * 17) % ${PRODUCTS})::int AS product, (1 + (o + l) % 5)::int AS q) n
+  LATERAL (SELECT (1 + (o * 31 + l * 17) % ${PRODUCTS})::int AS product,
+    (1 + (o + l) % 5)::int AS q) n
   JOIN products p ON p.id = n.product`
 
 /** Loads about `lines` order lines; `onProgress` gets the number loaded so far. */

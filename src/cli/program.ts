@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { OPTIONS, environmentName, flagName, type OptionDeclaration } from '../config/options.ts'
 import { addDeltaCommands } from './delta-commands.ts'
-import { runDemo } from './demo-command.ts'
+import { runDemo, type DemoOptions } from './demo-command.ts'
 import { runSql, type SqlOptions } from './sql-command.ts'
 import { runStatus } from './status-command.ts'
 import { runFlush, runTables } from './tables-command.ts'
@@ -80,7 +80,5 @@ function addDemo(program: Command): void {
     .option('--seconds <n>', 'how long the live view runs', '30')
     .option('--data-dir <dir>', 'keep the data here instead of a temporary directory')
     .option('--json', 'one JSON object a second instead of the live view')
-    .action(async (options: { rows: string; seconds: string; dataDir?: string; json?: boolean }) => {
-      await runDemo(options)
-    })
+    .action(async (options: DemoOptions) => { await runDemo(options) })
 }

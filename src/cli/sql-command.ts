@@ -1,5 +1,5 @@
 /** `slipway sql`: one statement through the endpoint, its result as a table, JSON or CSV. */
-import pg from 'pg'
+import type pg from 'pg'
 import { connectToEndpoint, type EndpointOptions } from './endpoint-connection.ts'
 import { formatCsv, formatTextTable, type TextTable } from './text-table.ts'
 

@@ -19,12 +19,17 @@ export type Config = {
   readonly [K in OptionKey]: K extends Optional ? Value<K> | null : Value<K>
 }
 
+export interface ConfigFile {
+  readonly path: string
+  readonly values: Readonly<Record<string, unknown>>
+}
+
 export interface ConfigSources {
   /** As commander gives them: key to text, absent when not given. */
   readonly flags: Readonly<Record<string, unknown>>
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Content of slipway.json, or null. */
-  readonly file: { readonly path: string; readonly values: Readonly<Record<string, unknown>> } | null
+  readonly file: ConfigFile | null
 }
 
 interface Found { readonly source: string; readonly value: unknown }
@@ -77,7 +82,7 @@ function refuseUnknownKeys(sources: ConfigSources): void {
 }
 
 /** Reads slipway.json; null when it does not exist. */
-export function readConfigFile(path: string): ConfigSources['file'] {
+export function readConfigFile(path: string): ConfigFile | null {
   let text: string
   try {
     text = readFileSync(path, 'utf8')

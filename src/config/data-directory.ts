@@ -80,7 +80,8 @@ export class DataDirectory {
   /** Takes the lock (D1). Throws 'data-dir-held' naming the holder's process id. */
   lock(): Disposable {
     const mine = join(this.root, `.lock-${process.pid}`)
-    writeFileSync(mine, JSON.stringify({ pid: process.pid, started: processStartTime(process.pid) }))
+    const { pid } = process
+    writeFileSync(mine, JSON.stringify({ pid, started: processStartTime(pid) }))
     try {
       for (let attempt = 0; attempt < 3; attempt++) {
         try {
@@ -119,7 +120,7 @@ export class DataDirectory {
   }
 
   /** Reads the secret `name`, or keeps `given` or a new one. `created`: it was not there. */
-  secret(name: string, given: string | null): { readonly value: string; readonly created: boolean } {
+  secret(name: string, given: string | null): Secret {
     const file = join(this.root, name)
     try {
       const value = readFileSync(file, 'utf8').trim()
@@ -181,6 +182,11 @@ export class DataDirectory {
         { hint: 'Start one with `slipway up`, or name its --data-dir.' })
     }
   }
+}
+
+export interface Secret {
+  readonly value: string
+  readonly created: boolean
 }
 
 export interface Endpoints {

@@ -6,8 +6,9 @@
  * CE2  Rows come as they are made, as fast as they are taken.
  * CE3  Disposing of an answer, taken to its end or not, gives its connection back.
  * CE4  When the signal aborts the statement stops, and the chunks end with its reason.
+ * CE5  An answer whose statement fails midway throws; it never ends early in silence.
  */
-import type { DuckDBDataChunk, DuckDBResult, DuckDBType } from '@duckdb/node-api'
+import type { DuckDBDataChunk, DuckDBType } from '@duckdb/node-api'
 import type { Clock } from '../base/clock.ts'
 import { SlipwayError } from '../base/errors.ts'
 import { maxLsn, type Lsn } from '../base/lsn.ts'
@@ -21,6 +22,10 @@ import type { EpochRegistry } from './epoch-registry.ts'
 import { beginPinned } from './live-pin.ts'
 import { literal } from './sql-text.ts'
 import { unionRead } from './union-read.ts'
+import { wholeStream } from './whole-stream.ts'
+
+/** How often a statement that shall stop is told so. */
+const INTERRUPT_EVERY_MS = 20
 
 /** What the executor needs of the mirror; delta-sync's Mirror and Progress have it. */
 export interface AppliedProgress {
@@ -111,11 +116,10 @@ export class ColumnarExecutor implements AsyncDisposable {
     const waitedMs = this.#clock.now() - began
     const floor = this.#progress.applied
     const connection = await this.#pool.take(request.signal)
-    const abort = (): void => connection.duckdb.interrupt()
-    request.signal.addEventListener('abort', abort, { once: true })
+    const disarm = interruptOnAbort(connection, request.signal)
     let inTransaction = false
     const release = async (): Promise<void> => {
-      request.signal.removeEventListener('abort', abort)
+      disarm()
       await this.#release(connection, inTransaction)
     }
     try {
@@ -124,7 +128,8 @@ export class ColumnarExecutor implements AsyncDisposable {
       const pinned = await beginPinned(connection.statements, this.#registry)
       const { sql, filesRead, filesPruned, relids } = compose(request.parts, pinned.epoch)
       const result = await connection.duckdb.stream(sql)
-      return new Answer({ result, sql, waitedMs, readLsn: maxLsn(pinned.lsn, floor),
+      const chunks = wholeStream(result, connection.statements.check)
+      return new Answer({ chunks, columnTypes: result.columnTypes(), sql, waitedMs, readLsn: maxLsn(pinned.lsn, floor),
         scan: { filesRead, filesPruned, tailRows: this.#tailRows(relids) },
         signal: request.signal, release })
     } catch (error) {
@@ -165,6 +170,22 @@ export class ColumnarExecutor implements AsyncDisposable {
   }
 }
 
+/** CE4. Returns what ends it. */
+function interruptOnAbort(connection: PooledConnection, signal: AbortSignal): () => void {
+  let again: NodeJS.Timeout | null = null
+  const abort = (): void => {
+    connection.duckdb.interrupt()
+    // DuckDB forgets an interrupt that comes between two statements, or before one has begun.
+    again = setInterval(() => { connection.duckdb.interrupt() }, INTERRUPT_EVERY_MS)
+  }
+  if (signal.aborted) abort()
+  else signal.addEventListener('abort', abort, { once: true })
+  return () => {
+    signal.removeEventListener('abort', abort)
+    if (again !== null) clearInterval(again)
+  }
+}
+
 async function setTimeZone(connection: PooledConnection, timeZone: string): Promise<void> {
   if (connection.timeZone === timeZone) return
   await connection.duckdb.run(`SET TimeZone = ${literal(timeZone)}`)
@@ -201,15 +222,16 @@ class Answer implements ColumnarAnswer {
   readonly #release: () => Promise<void>
   #released: Promise<void> | null = null
 
-  constructor(options: { readonly result: DuckDBResult; readonly sql: string
+  constructor(options: { readonly chunks: AsyncIterable<DuckDBDataChunk>
+    readonly columnTypes: readonly DuckDBType[]; readonly sql: string
     readonly waitedMs: number; readonly readLsn: Lsn; readonly scan: ScanReport
     readonly signal: AbortSignal; readonly release: () => Promise<void> }) {
     this.readLsn = options.readLsn
     this.waitedMs = options.waitedMs
     this.sql = options.sql
     this.scan = options.scan
-    this.columnTypes = options.result.columnTypes()
-    this.chunks = this.#take(options.result, options.signal)
+    this.columnTypes = options.columnTypes
+    this.chunks = this.#take(options.chunks, options.signal)
     this.#release = options.release
   }
 
@@ -218,15 +240,15 @@ class Answer implements ColumnarAnswer {
     await this.#released
   }
 
-  /** CE2, CE3, CE4. */
-  async * #take(result: DuckDBResult, signal: AbortSignal): AsyncIterable<DuckDBDataChunk> {
+  /** CE2, CE3, CE4, CE5. */
+  async * #take(chunks: AsyncIterable<DuckDBDataChunk>, signal: AbortSignal)
+    : AsyncIterable<DuckDBDataChunk> {
     try {
-      for (;;) {
-        const chunk = await result.fetchChunk()
+      for await (const chunk of chunks) {
         signal.throwIfAborted()
-        if (chunk === null || chunk.rowCount === 0) return
         yield chunk
       }
+      signal.throwIfAborted()
     } catch (error) {
       signal.throwIfAborted()
       throw error

@@ -12,11 +12,13 @@ import type { MirrorType } from '../mirror/mirror-type.ts'
 import type { EpochRegistry } from './epoch-registry.ts'
 import { copyToParquet, type WrittenFile } from './parquet-writer.ts'
 import { identifier, ownName } from './sql-text.ts'
+import { STREAM_CHECK } from './whole-stream.ts'
 
 /** What a reader's connection needs again and again, prepared once. */
 export interface PinStatements {
   readonly begin: DuckDBPreparedStatement
   readonly state: DuckDBPreparedStatement
+  readonly check: DuckDBPreparedStatement
   readonly end: DuckDBPreparedStatement
 }
 
@@ -24,6 +26,7 @@ export async function preparePin(connection: DuckDBConnection): Promise<PinState
   return {
     begin: await connection.prepare('BEGIN TRANSACTION'),
     state: await connection.prepare('SELECT applied_lsn, epoch FROM live.state'),
+    check: await connection.prepare(STREAM_CHECK),
     end: await connection.prepare('ROLLBACK'),
   }
 }

@@ -17,6 +17,7 @@ import { asLakeFailure, copyToParquet, type FileColumn, type WrittenFile }
   from './parquet-writer.ts'
 import { mirrorValueOf } from './row-chunk.ts'
 import { identifier, literal } from './sql-text.ts'
+import { STREAM_CHECK, wholeStream } from './whole-stream.ts'
 
 /** A line of CSV may be this long; the reader holds several buffers of that size. */
 const LINE_BYTES_MAX = 32 * 1024 * 1024
@@ -79,16 +80,19 @@ export class ParquetFiles {
     })
   }
 
+  /** Every row or an error: a file that cannot be read to its end throws. */
   async * scan(path: string,
     columns: readonly { readonly attnum: number; readonly mirror: MirrorType }[])
     : AsyncIterable<{ readonly firstRow: number; readonly rows: readonly MirrorRow[] }> {
     const connection = await this.#duckdb.connect()
     try {
       const list = columns.map((column) => columnAlias(column.attnum))
+      const check = await connection.prepare(STREAM_CHECK)
+      await connection.run('BEGIN TRANSACTION')
       const result = await connection.stream(
         `SELECT ${list.join(', ')} FROM ${parquetSource([path], columns)}`)
       let firstRow = 0
-      for await (const chunk of result) {
+      for await (const chunk of wholeStream(result, check)) {
         const values = columns.map((column, at) => chunk.getColumnValues(at)
           .map((value) => mirrorValueOf(column.mirror, value)))
         const rows = Array.from({ length: chunk.rowCount },

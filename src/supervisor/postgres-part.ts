@@ -108,7 +108,7 @@ class EmbeddedKeeper {
   async #launch(): Promise<EmbeddedPostgres> {
     const { config, directory, logger } = this.#options
     const server = await EmbeddedPostgres.start({
-      dataDir: directory.root, version: config.pgVersion as 16 | 17 | 18,
+      dataDir: directory.root, version: config.pgVersion,
       adminPassword: this.#adminPassword, logger,
       direct: config.directPort === null ? null : { host: config.host, port: config.directPort },
     })

@@ -36,8 +36,10 @@ const change: fc.Arbitrary<string> = fc.oneof(
 
 /** What one client does, in its order. */
 const step: fc.Arbitrary<string> = fc.oneof(
-  { weight: 6, arbitrary: fc.tuple(change, table).map(([sql, name]) => sql.replaceAll('%t', name)) },
-  { weight: 3, arbitrary: fc.tuple(fc.array(fc.tuple(change, table), { minLength: 1, maxLength: 4 }),
+  { weight: 6, arbitrary: fc.tuple(change, table)
+    .map(([sql, name]) => sql.replaceAll('%t', name)) },
+  { weight: 3, arbitrary: fc.tuple(
+    fc.array(fc.tuple(change, table), { minLength: 1, maxLength: 4 }),
     fc.constantFrom('COMMIT', 'COMMIT', 'ROLLBACK'), fc.boolean())
     .map(([changes, end, inner]) => transaction(changes, end, inner)) },
   { weight: 1, arbitrary: fc.constant('SELECT slipway.flush()') },
