@@ -32,18 +32,24 @@ export async function startPgBouncer(slipway: Slipway): Promise<PgBouncer> {
   for (const path of [folder, users, config]) chownSync(path, uid, gid)
   const child = spawn(program, ['-q', config], { stdio: 'ignore', uid, gid })
   const address = { host: '127.0.0.1', port, user, password, database }
-  await poll('PgBouncer answers', 10_000, async () => {
-    await using client = await SqlClient.connect(address)
-    return await client.value('SELECT 1')
-  })
+  const stop = async (): Promise<void> => {
+    child.kill('SIGKILL')
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    rmSync(folder, { recursive: true, force: true })
+  }
+  try {
+    await poll('PgBouncer answers', 10_000, async () => {
+      await using client = await SqlClient.connect(address)
+      return await client.value('SELECT 1')
+    })
+  } catch (error) {
+    await stop()
+    throw error
+  }
   const { directory, serverPort } = serverSocket(pgdata)
   return {
     address, pid: child.pid ?? 0, direct: { ...address, host: directory, port: serverPort },
-    [Symbol.asyncDispose]: async () => {
-      child.kill('SIGKILL')
-      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-      rmSync(folder, { recursive: true, force: true })
-    },
+    [Symbol.asyncDispose]: stop,
   }
 }
 

@@ -73,6 +73,9 @@ export function deltaSchema(table: TableSchema, names: LakeRecord['names']): Str
 /**
  * The metadata and the names after columns were added, renamed or dropped; types are the
  * same. `metadata` is that of the Delta table whose record is `before`.
+ *
+ * The same arguments give the same names: files may be written by one answer and the log by a
+ * later one. An attnum is never given again, so a physical name made of it is not either.
  */
 export function evolve(metadata: Metadata, before: LakeRecord, table: TableSchema)
   : { readonly metadata: Metadata; readonly names: LakeRecord['names'] } {
@@ -96,7 +99,8 @@ export function evolve(metadata: Metadata, before: LakeRecord, table: TableSchem
   for (const each of table.columns) {
     if (old.has(each.attnum)) continue
     const field = column(unusedName(each.name, taken), deltaTypeOf(each.mirror))
-    next = addColumn(next, field, each.attnum)
+    next = addColumn(next, field, { id: each.attnum,
+      physicalName: `col-${before.incarnation}-${each.attnum}` })
   }
   return { metadata: next, names: namesIn(next, table, old) }
 }

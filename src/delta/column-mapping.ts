@@ -56,21 +56,25 @@ export function enableColumnMapping(metadata: Metadata, idOf: (name: string) => 
   return withSchema(metadata, { type: 'struct', fields }, next.id - 1, { [MODE]: 'name' })
 }
 
-/** `id`: the Parquet field id when the caller keeps its own numbering; else the next free one. */
-export function addColumn(metadata: Metadata, field: StructField, id?: number): Metadata {
+/**
+ * `own`: the Parquet field id when the caller keeps its own numbering, else the next free one;
+ * and the physical name, which must be new to the table (M3), else a random one.
+ */
+export function addColumn(metadata: Metadata, field: StructField,
+  own: { readonly id?: number; readonly physicalName?: string } = {}): Metadata {
   const schema = parseSchema(metadata.schemaString)
   if (mappingMode(metadata) === 'none') {
     return withSchema(metadata, { type: 'struct', fields: [...schema.fields, field] }, null)
   }
   const next = { id: maxColumnId(metadata) + 1 }
-  const own = id ?? next.id++
+  const id = own.id ?? next.id++
   // A column of that id exists: ids of dropped columns may be below the maximum all the same.
-  if (schema.fields.some((other) => mappingId(other) === own)) {
-    throw new SlipwayError('usage', `column id ${own} is in use`)
+  if (schema.fields.some((other) => mappingId(other) === id)) {
+    throw new SlipwayError('usage', `column id ${id} is in use`)
   }
-  const mapped = withMapping(field, own, `col-${randomUUID()}`)
+  const mapped = withMapping(field, id, own.physicalName ?? `col-${randomUUID()}`)
   const added = { ...mapped, type: mapNested(mapped.type, next) }
-  const last = Math.max(own, next.id - 1)
+  const last = Math.max(id, next.id - 1)
   return withSchema(metadata, { type: 'struct', fields: [...schema.fields, added] }, last)
 }
 

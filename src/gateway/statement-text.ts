@@ -10,12 +10,15 @@ export const STATEMENT_BYTES_MAX = 1024 * 1024
 
 const MENTION = Buffer.from('slipway.')
 const MENTION_UPPER = Buffer.from('SLIPWAY.')
+const DOT = 0x2e
 const MENTION_BYTES_MAX = 4096
 const OPENING_BYTES = 64
 
 /** `slipway.` as settings are written: after it the session may have a route of its own. */
 export function mentionsSlipway(sql: Buffer): boolean {
   const head = sql.length > MENTION_BYTES_MAX ? sql.subarray(0, MENTION_BYTES_MAX) : sql
+  // A point statement rarely has a dot: looking for one byte costs a third of the rest.
+  if (!head.includes(DOT)) return false
   return head.includes(MENTION) || head.includes(MENTION_UPPER)
 }
 

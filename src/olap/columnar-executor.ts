@@ -129,9 +129,9 @@ export class ColumnarExecutor implements AsyncDisposable {
       const { sql, filesRead, filesPruned, relids } = compose(request.parts, pinned.epoch)
       const result = await connection.duckdb.stream(sql)
       const chunks = wholeStream(result, connection.statements.check)
-      return new Answer({ chunks, columnTypes: result.columnTypes(), sql, waitedMs, readLsn: maxLsn(pinned.lsn, floor),
-        scan: { filesRead, filesPruned, tailRows: this.#tailRows(relids) },
-        signal: request.signal, release })
+      return new Answer({ chunks, columnTypes: result.columnTypes(), sql, waitedMs,
+        readLsn: maxLsn(pinned.lsn, floor), signal: request.signal, release,
+        scan: { filesRead, filesPruned, tailRows: this.#tailRows(relids) } })
     } catch (error) {
       await release()
       request.signal.throwIfAborted()

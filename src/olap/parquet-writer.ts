@@ -54,7 +54,9 @@ export async function copyToParquet(connection: DuckDBConnection, options: {
   }
   const sql = `COPY (${options.select}) TO ${literal(options.target.path)} (${settings.join(', ')})`
   const result = await asLakeFailure(() => connection.runAndReadAll(sql))
-  return result.getRowObjects().map(writtenFile)
+  const decimals = new Set(options.columns.filter((column) => column.mirror.kind === 'decimal')
+    .map((column) => column.physicalName))
+  return result.getRowObjects().map((row) => writtenFile(row, decimals))
 }
 
 function isFloat(type: MirrorType): boolean {
@@ -72,7 +74,8 @@ function fieldId(column: FileColumn): string {
 interface Entries { readonly entries: readonly { readonly key: DuckDBValue
   readonly value: DuckDBValue }[] }
 
-function writtenFile(row: Record<string, DuckDBValue>): WrittenFile {
+function writtenFile(row: Record<string, DuckDBValue>, decimals: ReadonlySet<string>)
+  : WrittenFile {
   const columns: WrittenFileColumn[] = []
   for (const { key, value } of (row.column_statistics as unknown as Entries).entries) {
     const name = columnName(String(key))
@@ -80,16 +83,25 @@ function writtenFile(row: Record<string, DuckDBValue>): WrittenFile {
     const stats = new Map((value as unknown as Entries).entries.map(
       (entry) => [String(entry.key), String(entry.value)]))
     const nullCount = stats.get('null_count')
+    const bound = (side: 'min' | 'max'): string | null => {
+      const text = stats.get(side) ?? null
+      return text !== null && decimals.has(name) ? withUnit(text) : text
+    }
     columns.push({
       physicalName: name,
-      min: stats.get('min') ?? null,
-      max: stats.get('max') ?? null,
+      min: bound('min'),
+      max: bound('max'),
       nullCount: nullCount === undefined ? null : Number(nullCount),
       hasNaN: stats.get('has_nan') === 'true' || stats.get('has_nan') === '1',
     })
   }
   return { path: String(row.filename), rows: Number(row.count),
     sizeBytes: Number(row.file_size_bytes), columns }
+}
+
+/** DuckDB prints a DECIMAL(n,n) as `-.50`: no number, to JSON. */
+function withUnit(decimal: string): string {
+  return decimal.replace(/^-?(?=\.)/, (sign) => `${sign}0`)
 }
 
 /** Keys read `"name"`, doubled quotes inside; nested ones `"name"."list"."element"`: not wanted. */

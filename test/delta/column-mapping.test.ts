@@ -56,7 +56,7 @@ describe('column mapping', () => {
     expect(fields(back)[2]).toMatchObject({ name: 'a', id: 10 })
     expect(fields(back)[2]?.physical).toMatch(/^col-[0-9a-f-]{36}$/)
     expect(back.configuration['delta.columnMapping.maxColumnId']).toBe('10')
-    expect(() => addColumn(enabled, column('z', 'long'), 7)).toThrow('in use')
+    expect(() => addColumn(enabled, column('z', 'long'), { id: 7 })).toThrow('in use')
     expect(() => dropColumn(enabled, 'id')).toThrow('partition column')
   })
 })

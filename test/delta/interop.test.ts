@@ -99,7 +99,7 @@ describeWith(['python'], 'delta-rs reads what we write', () => {
     expect((await queryDeltaRs(storage.root, 'SELECT id, b FROM t')).rows).toEqual([['1', 'old']])
     const dropped = dropColumn(table.snapshot.metadata, 'b')
     await committed(table.begin({ operation: 'DROP COLUMN' })
-      .setMetadata(addColumn(dropped, column('b', 'long'), 3)))
+      .setMetadata(addColumn(dropped, column('b', 'long'), { id: 3 })))
     const next = await lab.writeFile(storage, table.snapshot.schema, 'SELECT 2, 20')
     await committed(table.begin({ operation: 'WRITE' }).add(next))
     expect((await queryDeltaRs(storage.root, 'SELECT id, b FROM t ORDER BY id')).rows)

@@ -155,5 +155,5 @@ describe('the mirror follows DDL', () => {
       const { found, expected } = await schema.compare(client, table, readers)
       expect({ table, ...found }).toEqual({ table, ...expected })
     }
-  }, 300_000)
+  }, 900_000)
 })

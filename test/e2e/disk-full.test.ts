@@ -55,5 +55,5 @@ describeWith(['root'], 'a lake without room', () => {
     const found = await compareTable(inject('readers'), { address: slipway.address, table: 'big',
       path: tableFolder(slipway.shared, 'big'), readers: ['delta-rs'] })
     expect(found).toEqual(agreement(20_000, ['delta-rs']))
-  }, 180_000)
+  }, 900_000)
 })

@@ -33,7 +33,7 @@ describeWith(['pgbench', 'psql'], 'pgbench TPC-B', () => {
     client = await slipway.connect()
     await initialisePgbench(slipway.address, client, 1)
     await mirrored(client, PGBENCH_TABLES)
-  }, 120_000)
+  }, 900_000)
   afterAll(async () => {
     await client.end()
     await slipway.stop()
@@ -77,7 +77,7 @@ describeWith(['pgbench', 'psql'], 'pgbench TPC-B', () => {
     expect(checks).toBeGreaterThan(20)
     expect(torn).toEqual([])
     await everythingAgrees()
-  }, 180_000)
+  }, 900_000)
 
   it('kill -9 of the engine: transactions go on, the mirror catches up', async () => {
     const before = slipway.partPid('engine')
@@ -96,7 +96,7 @@ describeWith(['pgbench', 'psql'], 'pgbench TPC-B', () => {
     await poll('analytics are columnar again', 60_000, async () =>
       invariantHolds((await columnar(client, TPCB_INVARIANT))[0]) ? true : null)
     await everythingAgrees()
-  }, 180_000)
+  }, 900_000)
 
   it('kill -9 of everything, then up: nothing lost or doubled', async () => {
     const bench = startPgbench(slipway.address, { clients: CLIENTS, seconds: 30 })
@@ -110,7 +110,7 @@ describeWith(['pgbench', 'psql'], 'pgbench TPC-B', () => {
     await poll('analytics are columnar again', 60_000, async () =>
       invariantHolds((await columnar(client, TPCB_INVARIANT))[0]) ? true : null)
     await everythingAgrees()
-  }, 180_000)
+  }, 900_000)
 
   it('a stop in the middle of load, then up: the same', async () => {
     const bench = startPgbench(slipway.address, { clients: CLIENTS, seconds: 30 })
@@ -123,5 +123,5 @@ describeWith(['pgbench', 'psql'], 'pgbench TPC-B', () => {
     await poll('analytics are columnar again', 60_000, async () =>
       invariantHolds((await columnar(client, TPCB_INVARIANT))[0]) ? true : null)
     await everythingAgrees()
-  }, 180_000)
+  }, 900_000)
 })

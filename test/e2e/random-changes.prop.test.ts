@@ -86,7 +86,7 @@ describe('random work', () => {
       const { found, expected } = await schema.compare(client, name, ['delta-rs'])
       expect({ name, ...found }).toEqual({ name, ...expected })
     }
-  }, 240_000)
+  }, 900_000)
 
   async function equal(): Promise<void> {
     for (const name of ['one', 'two']) {

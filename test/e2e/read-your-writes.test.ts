@@ -33,7 +33,7 @@ describe('read your writes', () => {
     }
     for (const writer of writers) await writer.end()
     expect(misses).toBe(0)
-  }, 180_000)
+  }, 900_000)
 
   it('an aggregate is never behind an acknowledgement while writers go on', async () => {
     const writers = await Promise.all(Array.from({ length: WRITERS }, () => schema.connect()))
@@ -55,5 +55,5 @@ describe('read your writes', () => {
     await Promise.all(writing)
     for (const writer of writers) await writer.end()
     expect(misses).toBe(0)
-  }, 120_000)
+  }, 900_000)
 })

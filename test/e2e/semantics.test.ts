@@ -18,7 +18,7 @@ describeWith(['semantics'], 'the semantics corpus', () => {
     await client.query(`SET timezone = 'America/New_York'`)
     await schema.mirrored(client, MIRRORED_EDGE_TABLES)
     return async () => { await client.end() }
-  }, 120_000)
+  }, 900_000)
 
   it('nothing that is routed differs', async () => {
     const differing: string[] = []
@@ -32,5 +32,5 @@ describeWith(['semantics'], 'the semantics corpus', () => {
     }
     expect(differing.join('\n')).toBe('')
     expect(routed).toBeGreaterThanOrEqual(ROUTED_MIN)
-  }, 240_000)
+  }, 900_000)
 })

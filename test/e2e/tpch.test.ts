@@ -26,7 +26,7 @@ describeWith(['psql', 'tpch'], 'TPC-H at scale 0.1', () => {
     // The rows came by replication: the mirror may still be at them.
     await columnarOnceReady(client, 'SELECT count(*) FROM lineitem', 120_000)
     return async () => { await client.end() }
-  }, 300_000)
+  }, 900_000)
 
   it.each(TPCH_QUERIES)('$id answers the same text on every route', async ({ id, sql }) => {
     await client.query(`SET slipway.route = 'postgres'`)
@@ -68,5 +68,5 @@ describeWith(['psql', 'tpch'], 'TPC-H at scale 0.1', () => {
     expect(found).toEqual(expected)
     const lines = await schema.compare(client, 'lineitem', ['delta-rs'])
     expect(lines.found).toEqual(lines.expected)
-  }, 300_000)
+  }, 900_000)
 })
