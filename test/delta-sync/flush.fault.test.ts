@@ -96,7 +96,7 @@ test('a lake that cannot be written confirms nothing, and is written when it can
   server.commit((t) => { t.update(8001, row(1, 'a'), row(1, 'b')); t.delete(8002, row(1, 'a')) })
   await check(bench, server)
   await rm(staging)
-  await expect.poll(() => server.confirmed, { timeout: 10_000 }).toBe(server.lsn)
+  await expect.poll(() => server.confirmed, { timeout: 60_000 }).toBe(server.lsn)
   expect(await bench.lakeRows('one', 'id, t')).toEqual(model(server, 8001))
   expect(await bench.lakeRows('two', 'id, t')).toEqual(model(server, 8002))
   await check(bench, server)

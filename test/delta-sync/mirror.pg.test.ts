@@ -50,7 +50,7 @@ async function columnar(table: string, select: string, columns: readonly number[
 async function becomes(table: string, state: string): Promise<string | null> {
   const at = await relid(table)
   await bench.mirror.progress.waitFor(parseLsn(await one('pg_current_wal_insert_lsn()')),
-    { timeoutMs: 10_000, signal: new AbortController().signal })
+    { timeoutMs: 60_000, signal: new AbortController().signal })
   for (let turn = 0; turn < 400; turn++) {
     const row = bench.mirror.status().find((each) => each.relid === at)
     if (row?.state === state) return row.reason

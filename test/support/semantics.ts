@@ -18,11 +18,17 @@ export function semanticsCases(): readonly SemanticsCase[] {
 
 /** Tables of the corpus that can be mirrored: a primary key, and values that the lake holds. */
 export const MIRRORED_EDGE_TABLES = [
-  'ints', 'nums', 'strs', 'misc', 'emp', 'dept', 'Mixed', 'empt', 'fsum', 'qty', 'flts', 'ivs',
+  'ints', 'nums', 'strs', 'misc', 'emp', 'dept', 'Mixed', 'empt', 'fsum', 'qty', 'flts', 'ivs', 'dts', 'grp',
 ] as const
 
+/** Rows with infinite dates or dates before the year 1 suspend a table: left out here. */
+const ROWS_THE_LAKE_CANNOT_HOLD = `
+DELETE FROM dts WHERE id IN (5, 7, 8);
+DELETE FROM grp WHERE id IN (10, 11);`
+
 export function edgeTables(): string {
-  return readFileSync(join(SEMANTICS, 'edge-tables.sql'), 'utf8')
+  const tables = readFileSync(join(SEMANTICS, 'edge-tables.sql'), 'utf8')
+  return `BEGIN;\n${tables}\n${ROWS_THE_LAKE_CANNOT_HOLD}\nCOMMIT`
 }
 
 /** How a statement fared: where it went, and whether it answered what PostgreSQL answers. */
