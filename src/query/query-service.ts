@@ -68,7 +68,9 @@ export interface QueryServiceOptions {
   readonly logger: Logger
 }
 
+/** After it PostgreSQL answers; a statement that may only go to the columns waits longer. */
 const FRESHNESS_WAIT_MS_MAX = 10_000
+const FORCED_WAIT_MS_MAX = 60_000
 const NO_LIMIT_MS = 2 ** 31 - 1
 const ROUTES = new Set(['', 'auto', 'postgres', 'columnar'])
 
@@ -132,9 +134,11 @@ export class QueryService {
     session.catch(() => {})
     const freshness = parseFreshness(settings.freshness)
     if (freshness === null) throw new EncodingRefusal('slipway.freshness is not valid')
+    const longestWait = settings.route === 'columnar' ? FORCED_WAIT_MS_MAX
+      : FRESHNESS_WAIT_MS_MAX
     const answer = await this.#options.engine.execute({
       parts: plan.parts, timeZone: settings.timeZone, ...reading(freshness, probe),
-      timeoutMs: Math.min(FRESHNESS_WAIT_MS_MAX, deadline.limitMs), signal: deadline.signal,
+      timeoutMs: Math.min(longestWait, deadline.limitMs), signal: deadline.signal,
     })
     return RoutedRows.start({
       plan, answer, session: () => session, resultFormats: options.resultFormats, deadline,

@@ -89,6 +89,8 @@ export function castThroughText(node: TreeNode, value: PlainExpr): Expr {
     case 'text': case 'uuid': case 'bpchar': return plain(value.sql, TEXT)
     case 'decimal':
       if (displaySql(asDecimal(value)) !== String(value.repr.scale)) break
+      // DuckDB prints a DECIMAL(n,n) without the zero before the point.
+      if (value.repr.precision === value.repr.scale) break
       return plain(cast(value.sql, 'VARCHAR'), TEXT)
     default: break
   }

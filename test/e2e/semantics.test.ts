@@ -7,7 +7,7 @@ import {
 import { SharedSchema } from '../support/shared-slipway.ts'
 import type { SqlClient } from '../support/sql-client.ts'
 
-const ROUTED_MIN = 400
+const ROUTED_MIN = 1_500
 
 describeWith(['semantics'], 'the semantics corpus', () => {
   let client: SqlClient

@@ -18,7 +18,8 @@ export function semanticsCases(): readonly SemanticsCase[] {
 
 /** Tables of the corpus that can be mirrored: a primary key, and values that the lake holds. */
 export const MIRRORED_EDGE_TABLES = [
-  'ints', 'nums', 'strs', 'misc', 'emp', 'dept', 'Mixed', 'empt', 'fsum', 'qty', 'flts', 'ivs', 'dts', 'grp',
+  'ints', 'nums', 'strs', 'misc', 'emp', 'dept', 'Mixed', 'empt', 'fsum', 'qty', 'flts', 'ivs',
+  'dts', 'grp',
 ] as const
 
 /** Rows with infinite dates or dates before the year 1 suspend a table: left out here. */
