@@ -16,7 +16,7 @@ import type { Action } from './actions.ts'
 import { plainValue, statsText } from './checkpoint-value.ts'
 import type { JsonObject, JsonValue } from './exact-json.ts'
 import { FileBlock, MapColumn, TombstoneBlock, objectAt, type Build } from './file-block.ts'
-import { FlatLeaf, ListLeaf, checkLeaf, leafShape, readLeaf, type LeafSource }
+import { checkLeaf, leafShape, readLeaf, type FlatLeaf, type LeafSource, type ListLeaf }
   from './parquet-leaf.ts'
 import { DecodeBudget, viewOf } from './parquet-page.ts'
 import { checkThrift } from './thrift-bounds.ts'

@@ -57,7 +57,8 @@ function objectOf(members: readonly [string, Build][], row: number): JsonValue |
 type Element = SchemaTree['element']
 
 /** V2. */
-function statValue(value: RawValue | undefined, element: Element, side: Side): JsonValue | undefined {
+function statValue(value: RawValue | undefined, element: Element, side: Side)
+  : JsonValue | undefined {
   if (value === undefined) return undefined
   const { converted_type: converted, logical_type: logical } = element
   if (converted === 'DECIMAL' || logical?.type === 'DECIMAL') {

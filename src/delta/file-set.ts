@@ -17,7 +17,7 @@ import { PersistentMap, type MapEditor } from './persistent-map.ts'
 export interface LiveBlock {
   readonly block: FileBlock
   /** `at`: from 0 to block.count - 1. */
-  isLive(at: number): boolean
+  readonly isLive: (at: number) => boolean
 }
 
 /** What replay asks of a live file. */
