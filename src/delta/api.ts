@@ -30,3 +30,8 @@ export { bindPredicate, type BoundPredicate, type ColumnName, type Literal, type
   from './predicate.ts'
 export type { Value } from './value.ts'
 export type { ParquetReader, ReadFile, ReadRequest, RowSelection } from './parquet-reader.ts'
+export { parsePredicate } from './predicate-parser.ts'
+export { filesMatching } from './data-skipping.ts'
+export { scanTable, type ScanOptions } from './table-scan.ts'
+export { tableChanges, type ChangeOptions } from './changes.ts'
+export { jsonRows } from './json-rows.ts'

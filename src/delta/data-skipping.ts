@@ -20,7 +20,7 @@ import { compareKeys, keyOf, type Key } from './value.ts'
 const decoded = new WeakMap<FileColumns, Map<string, ColumnBounds>>()
 const sinceCheckpoint = new WeakMap<Snapshot, FileColumns>()
 
-/** DS1. `predicate`: bound to the snapshot's schema. Throws `delta-corrupt` for what the log says. */
+/** DS1. `predicate`: bound to the snapshot's schema. Throws `delta-corrupt` for a damaged log. */
 export function * filesMatching(snapshot: Snapshot, predicate: BoundPredicate)
   : Generator<AddFile> {
   const { partitionColumns } = snapshot.metadata
@@ -75,7 +75,9 @@ class Evaluation {
       }
       case 'and': case 'or': {
         const outcomes = this.#all(predicate.kind === 'and' ? TRUE : FALSE)
-        for (const operand of predicate.operands) combine(predicate.kind, outcomes, this.of(operand))
+        for (const operand of predicate.operands) {
+          combine(predicate.kind, outcomes, this.of(operand))
+        }
         return outcomes
       }
       case 'is-null': return this.#holding(predicate.path,

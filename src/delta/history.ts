@@ -14,7 +14,7 @@ import type { Storage } from '../storage/storage.ts'
 import type { CommitInfo, Metadata } from './actions.ts'
 import { readCommit } from './log-reader.ts'
 import { listLog, type CommitFile } from './log-segment.ts'
-import type { Snapshot } from './snapshot.ts'
+import type { CommitContent, Snapshot } from './snapshot.ts'
 import type { Version } from './version.ts'
 
 export interface HistoryEntry {
@@ -28,14 +28,28 @@ export interface HistoryEntry {
 export async function* readHistory(storage: Storage, latest: Snapshot)
   : AsyncGenerator<HistoryEntry> {
   const commits = await commitsUpTo(storage, latest.version)
-  const times = fileTimes(commits)
-  const keptFrom = inCommitTimesFrom(latest.metadata)
+  const timeOf = timesOf(commits, latest)
   for (const { version } of commits.toReversed()) {
     const commit = await readCommit(storage, version)
     if (commit === null) continue
-    const commitInfo = commitInfoIn(commit.actions)
-    const kept = keptFrom !== null && version >= keptFrom ? commitInfo.inCommitTimestamp : undefined
-    yield { version, timestampMs: kept ?? times.get(version) ?? commit.mtimeMs, commitInfo }
+    yield { version, timestampMs: timeOf(commit), commitInfo: commitInfoIn(commit.actions) }
+  }
+}
+
+/** H1, for the commits up to `latest`; milliseconds. */
+export async function commitTimes(storage: Storage, latest: Snapshot)
+  : Promise<(commit: CommitContent) => number> {
+  return timesOf(await commitsUpTo(storage, latest.version), latest)
+}
+
+function timesOf(commits: readonly CommitFile[], { metadata }: Snapshot)
+  : (commit: CommitContent) => number {
+  const times = fileTimes(commits)
+  const keptFrom = inCommitTimesFrom(metadata)
+  return ({ version, actions, mtimeMs }) => {
+    const kept = keptFrom !== null && version >= keptFrom
+      ? commitInfoIn(actions).inCommitTimestamp : undefined
+    return kept ?? times.get(version) ?? mtimeMs
   }
 }
 
@@ -66,6 +80,18 @@ export async function versionAt(storage: Storage, latest: Snapshot, timestampMs:
       'the table did not exist at that time, or its log of then was cleaned up')
   }
   return found.version
+}
+
+/** The oldest version whose time is not before the moment. Throws `not-found` after the newest. */
+export async function versionFrom(storage: Storage, latest: Snapshot, timestampMs: number)
+  : Promise<Version> {
+  const commits = await commitsUpTo(storage, latest.version)
+  const timeOf = timesOf(commits, latest)
+  for (const { version } of commits) {
+    const commit = await readCommit(storage, version)
+    if (commit !== null && timeOf(commit) >= timestampMs) return version
+  }
+  throw new SlipwayError('not-found', 'the table has no version at or after that time')
 }
 
 /** The gapless run of commits that ends with `last`: older ones no longer stand for a version. */

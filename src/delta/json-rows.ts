@@ -14,10 +14,12 @@ type Cell = (row: number) => string
 /** One object a row, in order. */
 export function * jsonRows(batch: RecordBatch): Generator<string> {
   const names = batch.schema.fields.map((field) => JSON.stringify(field.name))
-  const cells = batch.data.children.map(cellOf)
-  for (let row = 0; row < batch.numRows; row++) {
-    yield `{${names.map((name, at) => `${name}:${cells[at]?.(row) ?? 'null'}`).join(',')}}`
-  }
+  const object = objectCell(names, batch.data.children.map(cellOf))
+  for (let row = 0; row < batch.numRows; row++) yield object(row)
+}
+
+function objectCell(names: readonly string[], cells: readonly Cell[]): Cell {
+  return (row) => `{${names.map((name, at) => `${name}:${cells[at]?.(row) ?? 'null'}`).join(',')}}`
 }
 
 /** A cell's JSON by row. */
@@ -41,7 +43,10 @@ function valueOf(data: Data): Cell {
   if (DataType.isInt(type)) {
     return type.bitWidth === 64 ? (row) => `"${values[row]}"` : (row) => String(values[row])
   }
-  if (DataType.isFloat(type)) return (row) => floatText(Number(values[row]), type.precision === Precision.SINGLE)
+  if (DataType.isFloat(type)) {
+    const single = type.precision === Precision.SINGLE
+    return (row) => floatText(Number(values[row]), single)
+  }
   if (DataType.isDate(type)) return (row) => `"${dateText(Number(values[row]))}"`
   if (DataType.isTimestamp(type)) {
     const zone = type.timezone === null || type.timezone === undefined ? '' : 'Z'
@@ -64,8 +69,7 @@ function variableOf(data: Data): Cell {
   const inside: readonly Data[] = children
   if (DataType.isStruct(type)) {
     const names = type.children.map((field) => JSON.stringify(field.name))
-    const cells = inside.map(cellOf)
-    return (row) => `{${names.map((name, at) => `${name}:${cells[at]?.(row) ?? 'null'}`).join(',')}}`
+    return objectCell(names, inside.map(cellOf))
   }
   const [items] = inside
   if (items === undefined) throw new TypeError('no JSON for an Arrow type')

@@ -17,8 +17,9 @@ export type Token =
   | { readonly kind: 'end'; readonly text: ''; readonly at: number }
 
 const TOKEN = new RegExp([
-  /(?<bytes>[xX]'[0-9a-fA-F]*')/, /(?<text>'(?:[^']|'')*')/, /(?<name>"(?:[^"]|"")+"|`(?:[^`]|``)+`)/,
-  /(?<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)/, /(?<word>[\p{L}_][\p{L}\p{N}_$]*)/,
+  /(?<bytes>[xX]'[0-9a-fA-F]*')/, /(?<text>'(?:[^']|'')*')/,
+  /(?<name>"(?:[^"]|"")+"|`(?:[^`]|``)+`)/,
+  /(?<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)/, /(?<word>[\p{L}_][\p{L}\p{N}_$]*)/u,
   /(?<sign><=|>=|<>|!=|==|[=<>(),.+-])/,
 ].map(({ source }) => source).join('|'), 'uy')
 
@@ -46,7 +47,9 @@ function tokenOf(groups: Readonly<Record<string, string | undefined>>, at: numbe
     if (bytes.length % 2 === 0) throw refusalAt(at, 'bytes have two hexadecimal digits each')
     return { kind: 'bytes', text: bytes.slice(2, -1), at }
   }
-  if (text !== undefined) return { kind: 'text', text: text.slice(1, -1).replaceAll('\'\'', '\''), at }
+  if (text !== undefined) {
+    return { kind: 'text', text: text.slice(1, -1).replaceAll('\'\'', '\''), at }
+  }
   if (name !== undefined) {
     const quote = name.charAt(0)
     return { kind: 'name', text: name.slice(1, -1).replaceAll(quote + quote, quote), at }

@@ -56,10 +56,12 @@ export function projection(schema: StructType, columns: readonly string[] | unde
 function * scanFiles(snapshot: Snapshot, where: BoundPredicate | null, options: ScanOptions)
   : Generator<ReadFile> {
   const files = where === null ? [...snapshot.files()] : [...filesMatching(snapshot, where)]
-  const constants = partitionConstants(snapshot.schema, snapshot.metadata.partitionColumns)
+  const partitionColumns = snapshot.metadata.partitionColumns.map((name) =>
+    findField(snapshot.schema, name)[0])
   for (const file of files.sort((a, b) => a.path < b.path ? -1 : 1)) {
     yield { path: localDataFile(options.storage, file.path, options.allowedFolders ?? []),
-      constants: constants(file.partitionValues), rows: livingRows(options.storage, file) }
+      constants: partitionConstants(partitionColumns, file.partitionValues),
+      rows: livingRows(options.storage, file) }
   }
 }
 
@@ -77,10 +79,9 @@ function positionsOf(storage: Storage, vector: DeletionVectorDescriptor, path: s
   })
 }
 
-/** For files of a table so partitioned: each partition column's value by its logical name. */
-export function partitionConstants(schema: StructType, partitionColumns: readonly string[])
-  : (values: PartitionValues) => ReadonlyMap<string, Value | null> {
-  const columns = partitionColumns.map((name) => findField(schema, name)[0])
-  return (values) => new Map(columns.map((column) =>
+/** The columns' values, by their logical names, in a file of a table partitioned by them. */
+export function partitionConstants(columns: readonly StructField[], values: PartitionValues)
+  : ReadonlyMap<string, Value | null> {
+  return new Map(columns.map((column) =>
     [column.name, partitionValue(column, values[physicalName(column)])]))
 }
