@@ -5,7 +5,9 @@
  */
 import { connect as connectTls } from 'node:tls'
 import { isIP, Socket, type NetConnectOpts } from 'node:net'
-import { socketPath, tlsOptions, type PostgresTarget, type TargetTlsOptions } from '../oltp/target.ts'
+import {
+  socketPath, tlsOptions, type PostgresTarget, type TargetTlsOptions,
+} from '../oltp/target.ts'
 import { sslRequest } from '../pgwire/startup-packet.ts'
 import { ByteChannel } from './byte-channel.ts'
 

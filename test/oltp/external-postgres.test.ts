@@ -7,7 +7,8 @@ import {
 describe('parsePostgresUrl', () => {
   test.each([
     ['postgres://me:p%40ss@db.example:6543/shop', {
-      target: { kind: 'tcp', host: 'db.example', port: 6543, tls: { kind: 'unverified', client: null } },
+      target: { kind: 'tcp', host: 'db.example', port: 6543,
+        tls: { kind: 'unverified', client: null } },
       user: 'me', password: 'p@ss', database: 'shop',
     }],
     ['postgresql://me@[::1]/?sslmode=require', {
@@ -47,7 +48,8 @@ describe('parsePostgresUrl', () => {
 
   test.each([
     'postgres://u@h/d?sslmode=verify-ca', 'postgres://u@h/d?sslmode=require&sslrootcert=system',
-    'postgres://u@h/d?sslcert=/c', 'mysql://h/db', 'postgres://h:99999/db', 'postgres://a,b/db', 'postgres://u@h/db?sslmode=x',
+    'postgres://u@h/d?sslcert=/c', 'mysql://h/db', 'postgres://h:99999/db', 'postgres://a,b/db',
+    'postgres://u@h/db?sslmode=x',
     'not a url', 'postgres://u:%zz@h/db',
   ])('%s is refused without being repeated', (url) => {
     let refused: unknown

@@ -65,7 +65,8 @@ describeWith(['openssl'], 'an external server', () => {
   it('with TLS: what is asked for is what is had, and certificates are checked', async () => {
     const { rows } = await server.client.query<{ data_directory: string }>('SHOW data_directory')
     const data = rows[0]?.data_directory ?? ''
-    for (const [from, to] of [[authority.certFile, 'server.crt'], [authority.keyFile, 'server.key'],
+    for (const [from, to] of [
+      [authority.certFile, 'server.crt'], [authority.keyFile, 'server.key'],
       [authority.certFile, 'root.crt']] as const) {
       copyFileSync(from, join(data, to))
       giveTo(pickServerAccount(data, dirname(data)), join(data, to))
