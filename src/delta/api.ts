@@ -26,3 +26,7 @@ export { writeCheckpoint } from './checkpoint.ts'
 export type { HistoryEntry } from './history.ts'
 export { checkTable, type Finding, type FsckReport } from './fsck.ts'
 export { cleanUpLog } from './log-cleanup.ts'
+export { bindPredicate, type BoundPredicate, type ColumnName, type Literal, type Predicate }
+  from './predicate.ts'
+export type { Value } from './value.ts'
+export type { ParquetReader, ReadFile, ReadRequest, RowSelection } from './parquet-reader.ts'
