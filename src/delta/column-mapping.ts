@@ -116,10 +116,39 @@ export function dropColumn(metadata: Metadata, column: FieldPath): Metadata {
 export function commentOn(metadata: Metadata, column: FieldPath, comment: string | null)
   : Metadata {
   const schema = editField(parseSchema(metadata.schemaString), column, (field) => {
-    const { comment: _old, ...others } = field.metadata
-    return { ...field, metadata: comment === null ? others : { ...others, comment } }
+    const others = Object.entries(field.metadata).filter(([key]) => key !== 'comment')
+    return { ...field, metadata: { ...Object.fromEntries(others),
+      ...comment === null ? {} : { comment } } }
   })
   return withSchema(metadata, schema, null)
+}
+
+/**
+ * M2, M3. `wanted`, an older state of the same table, as the table's metadata after `current`:
+ * mapping stays on, a column has the id that it has in `current`, and no id is given twice.
+ */
+export function mergeMapping(current: Metadata, wanted: Metadata): Metadata {
+  if (mappingMode(current) === 'none') return wanted
+  const last = Math.max(maxColumnId(current), maxColumnId(wanted))
+  const next = { id: last + 1 }
+  const schema = parseSchema(wanted.schemaString)
+  const merged = mappingMode(wanted) !== 'none' ? schema
+    : mergeFields(schema, parseSchema(current.schemaString), next)
+  return withSchema(wanted, merged, next.id - 1,
+    { [MAPPING_MODE]: mappingMode(current), [MAX_ID]: String(last) })
+}
+
+/** Before mapping was enabled a field's physical name was its name. */
+function mergeFields(wanted: StructType, current: StructType, next: { id: number }): StructType {
+  return { type: 'struct', fields: wanted.fields.map((field) => {
+    const same = current.fields.find((other) => physicalName(other) === field.name)
+    const mapped = withMapping(field, (same === undefined ? null : mappingId(same)) ?? next.id++,
+      field.name)
+    const inside = same?.type
+    return { ...mapped, type: typeof field.type !== 'string' && field.type.type === 'struct'
+      && typeof inside === 'object' && inside.type === 'struct'
+      ? mergeFields(field.type, inside, next) : mapNested(field.type, next) }
+  }) }
 }
 
 function isTopLevel(path: FieldPath, name: string): boolean {

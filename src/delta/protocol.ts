@@ -103,7 +103,15 @@ export function protocolFor(schema: StructType, configuration: Readonly<Record<s
 /** The protocol once `metadata` is the table's: features it needs are added, none is removed. */
 export function protocolCovering(protocol: Protocol, metadata: Metadata): Protocol {
   const missing = featuresFor(parseSchema(metadata.schemaString), metadata.configuration)
-    .filter((feature) => !hasFeature(protocol, feature) && !hasFeature(protocol, `${feature}-preview`))
+    .filter((feature) => !hasFeature(protocol, feature)
+      && !hasFeature(protocol, `${feature}-preview`))
+  return missing.length === 0 ? protocol : withFeatures(protocol, missing, { restate: true })
+}
+
+/** `protocol` with what `other` asks for beside; itself when that is nothing. */
+export function protocolJoined(protocol: Protocol, other: Protocol): Protocol {
+  const missing = [...readerFeatures(other), ...writerFeatures(other)]
+    .filter((feature) => !hasFeature(protocol, feature))
   return missing.length === 0 ? protocol : withFeatures(protocol, missing, { restate: true })
 }
 

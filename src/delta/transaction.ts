@@ -23,7 +23,7 @@ import { conflictWith, type ConflictReason, type Footprint } from './conflict.ts
 import { writeChecksum } from './crc-writer.ts'
 import { pathIdentity } from './data-path.ts'
 import { readCommit } from './log-reader.ts'
-import { partitionFields, requirePartitionValues } from './partition-values.ts'
+import { partitionFields, requirePartitionValues } from './partitioning.ts'
 import { hasFeature, protocolCovering, requireWritable, withFeatures } from './protocol.ts'
 import { checkPartitioning, checkSchema, parseSchema, printSchema, type StructType }
   from './schema.ts'

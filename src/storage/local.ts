@@ -12,7 +12,8 @@ import { randomUUID } from 'node:crypto'
 import { link, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SlipwayError } from '../base/errors.ts'
-import { checkedPath, type PutOptions, type PutResult, type Storage, type StoredObject } from './storage.ts'
+import { checkedPath, type PutOptions, type PutResult, type Storage, type StoredObject }
+  from './storage.ts'
 
 const STAGING = '_staging'
 const STAGED_AGE_MAX_MS = 24 * 3600 * 1000

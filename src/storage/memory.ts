@@ -5,7 +5,8 @@ import { mkdtempSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { checkedPath, type PutOptions, type PutResult, type Storage, type StoredObject } from './storage.ts'
+import { checkedPath, type PutOptions, type PutResult, type Storage, type StoredObject }
+  from './storage.ts'
 
 export class MemoryStorage implements Storage {
   readonly root = 'memory:'

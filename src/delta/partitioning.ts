@@ -1,5 +1,5 @@
 /**
- * Partition values: the columns of a partitioned table that its files do not hold.
+ * Partitioning: the columns of a partitioned table that its files do not hold.
  *
  * P1  A value's text is the one of PROTOCOL.md "Partition Value Serialization": every reader
  *     gets the value back, whatever characters it has.
