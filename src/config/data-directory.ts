@@ -131,21 +131,27 @@ export class DataDirectory {
     }
   }
 
-  /** Reads the secret `name`, or keeps `given` or a new one. `created`: it was not there. */
+  /**
+   * The secret `name`: `given`, or the kept one, or a new one. `isNew`: it is not what is kept;
+   * keepSecret keeps it.
+   */
   secret(name: string, given: string | null): Secret {
     const file = join(this.root, name)
     try {
       const value = readFileSync(file, 'utf8').trim()
-      if (value !== '' && (given === null || given === value)) return { value, created: false }
+      if (value !== '' && (given === null || given === value)) return { value, isNew: false }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
     }
-    const value = given ?? randomBytes(18).toString('base64url')
+    return { value: given ?? randomBytes(18).toString('base64url'), isNew: true }
+  }
+
+  keepSecret(name: string, value: string): void {
+    const file = join(this.root, name)
     const descriptor = openSync(`${file}.new`, 'w', 0o600)
     writeSync(descriptor, `${value}\n`)
     closeSync(descriptor)
     renameSync(`${file}.new`, file)
-    return { value, created: true }
   }
 
   writePid(part: string, pid: number): void {
@@ -198,7 +204,7 @@ export class DataDirectory {
 
 export interface Secret {
   readonly value: string
-  readonly created: boolean
+  readonly isNew: boolean
 }
 
 export interface Endpoints {

@@ -9,7 +9,7 @@
 import { randomUUID } from 'node:crypto'
 import { systemClock, type Clock } from '../base/clock.ts'
 import { SlipwayError } from '../base/errors.ts'
-import type { Storage } from '../storage/storage.ts'
+import { tableName, type Storage } from '../storage/storage.ts'
 import type { Action, AddFile, Metadata } from './actions.ts'
 import { enableColumnMapping, MAPPING_MODE } from './column-mapping.ts'
 import { commitInfoOf, txnIdOf } from './commit-info.ts'
@@ -181,7 +181,9 @@ async function namingTable<T>(storage: Storage, work: () => Promise<T>): Promise
     return await work()
   } catch (error) {
     if (!(error instanceof SlipwayError)) throw error
-    throw new SlipwayError(error.code, `Delta table ${storage.root}: ${error.message}`,
+    const name = tableName(storage)
+    if (error.message.startsWith(name)) throw error
+    throw new SlipwayError(error.code, `${name}: ${error.message}`,
       { cause: error, hint: error.hint })
   }
 }

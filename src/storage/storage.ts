@@ -61,6 +61,11 @@ export interface Storage {
   localPath(path: string): string | null
 }
 
+/** How messages name the table. */
+export function tableName(storage: Storage): string {
+  return `Delta table ${storage.root}`
+}
+
 /** O4. Returns the path itself. Throws `delta-corrupt`: such a path came from a log. */
 export function checkedPath(path: string): string {
   const parts = path.split('/')
