@@ -16,7 +16,8 @@ import { link, lstat, mkdir, open, readdir, realpath, rename, rm, stat, utimes, 
   from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
 import { SlipwayError } from '../base/errors.ts'
-import { checkedPath, type PutResult, type Storage, type StoredObject } from './storage.ts'
+import { checkedPath, type PutOptions, type PutResult, type Storage, type StoredObject }
+  from './storage.ts'
 
 const STAGING = '_staging'
 const STAGED_AGE_MAX_MS = 24 * 3600 * 1000
@@ -93,16 +94,16 @@ export class LocalStorage implements Storage {
     return { path, size: found.size, mtimeMs: Math.round(found.mtimeMs) }
   }
 
-  async putIfAbsent(path: string, body: Uint8Array, options: { readonly mtimeMs?: number } = {})
+  async putIfAbsent(path: string, body: Uint8Array, options: PutOptions = {})
     : Promise<PutResult> {
     return await this.#write(path, async (target) => {
-      const staged = await this.#stage(body, options.mtimeMs)
+      const staged = await this.#stage(body, options)
       try {
         if (!await linkNew(staged, target)) return 'exists'
       } finally {
         await rm(staged, { force: true })
       }
-      await syncDirectory(dirname(target))
+      if (options.durable !== false) await syncDirectory(dirname(target))
       return 'created'
     })
   }
@@ -209,8 +210,9 @@ export class LocalStorage implements Storage {
     return join(this.root, checkedPath(path))
   }
 
-  /** A durable file of its own name, which nobody else knows yet. */
-  async #stage(body: Uint8Array, mtimeMs?: number): Promise<string> {
+  /** A file of its own name, which nobody else knows yet. */
+  async #stage(body: Uint8Array, options: PutOptions = {}): Promise<string> {
+    const { mtimeMs } = options
     await this.#ensureDirectory(this.stagingDirectory)
     const staged = join(this.stagingDirectory, `${randomUUID()}.tmp`)
     try {
@@ -221,7 +223,7 @@ export class LocalStorage implements Storage {
         const seconds = (mtimeMs + 0.0005) / 1000
         await utimes(staged, seconds, seconds)
       }
-      await file.handle.sync()
+      if (options.durable !== false) await file.handle.sync()
     } catch (error) {
       await rm(staged, { force: true })
       throw error
