@@ -25,11 +25,13 @@ const DAMAGED_MAX = 8
 export async function readCommit(storage: Storage, version: Version)
   : Promise<CommitContent | null> {
   const file = await storage.stat(commitPath(version))
-  return file === null ? null : await readCommitRange(storage, { version, first: version, file })
+  return file === null ? null
+    : await readCommitRange(storage, { version, first: version, file })
 }
 
 /** null when the file is gone. Throws `delta-corrupt` naming the file. */
-export async function readCommitRange(storage: Storage, range: CommitRange): Promise<CommitContent | null> {
+export async function readCommitRange(storage: Storage, range: CommitRange)
+  : Promise<CommitContent | null> {
   const { version, first, file } = range
   const body = await storage.get(file.path)
   if (body === null) return null
@@ -96,7 +98,8 @@ async function replay(storage: Storage, segment: LogSegment): Promise<Replay> {
   }
   for (let at = 0; at < commits.length; at += PARALLEL_READS_MAX) {
     const wanted = commits.slice(at, at + PARALLEL_READS_MAX)
-    const read = await Promise.all(wanted.map((range) => attempted(readCommitRange(storage, range))))
+    const read = await Promise.all(wanted
+      .map((range) => attempted(readCommitRange(storage, range))))
     for (const [index, range] of wanted.entries()) {
       const content = read[index] ?? null
       if (content === null) return { kind: 'vanished', file: range.file }

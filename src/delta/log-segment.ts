@@ -83,6 +83,7 @@ export interface LogListing {
   readonly checkpoints: readonly CheckpointFiles[]
   readonly compacted: readonly CommitRange[]
   readonly checksums: readonly CommitFile[]
+  /** All that is neither a commit nor a part of a checkpoint. */
   readonly others: readonly StoredObject[]
 }
 
@@ -102,8 +103,12 @@ export async function listLog(storage: Storage, from: Version | null): Promise<L
       case 'commit': commits.push({ version: name.version, file }); break
       case 'compacted':
         compacted.push({ first: name.version, version: name.last, file })
+        others.push(file)
         break
-      case 'crc': checksums.push({ version: name.version, file }); break
+      case 'crc':
+        checksums.push({ version: name.version, file })
+        others.push(file)
+        break
       case 'classic-checkpoint':
         checkpoints.push({ version: name.version, format: 'parquet', files: [file] })
         break

@@ -6,7 +6,7 @@
  */
 import { deletionVectorId } from './deletion-vector.ts'
 import { pathIdentity } from './data-path.ts'
-import { stringifyJson, type JsonValue } from './exact-json.ts'
+import { stringifyJson, type JsonObject, type JsonValue } from './exact-json.ts'
 import type { Snapshot } from './snapshot.ts'
 
 /** For people; `stored` comes from a checkpoint or the like, `replayed` from the commits. */
@@ -58,7 +58,7 @@ function ordered(value: JsonValue | undefined, name: string | null): JsonValue {
     const items = (value as readonly JsonValue[]).map((item) => ordered(item, null))
     return name?.endsWith('Features') === true ? items.sort() : items
   }
-  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1)
+  return Object.fromEntries(Object.entries(value as JsonObject).sort(([a], [b]) => a < b ? -1 : 1)
     .filter(([, member]) => member !== undefined)
     .map(([key, member]) => [key, ordered(member, key)]))
 }
