@@ -5,6 +5,7 @@
  * TK2  A table that cannot go on is suspended with reason and cure; the others go on.
  * TK3  What must not be forgotten after a crash (a suspension, a copy that has to be made
  *      anew) is in `suspensions` until the lake says it.
+ * TK4  A transaction too large to be held in memory is not applied: its table is copied anew.
  */
 import { join } from 'node:path'
 import type { Logger } from '../base/logger.ts'
@@ -26,6 +27,8 @@ export interface TableKeeperOptions {
   readonly batch: Batch
   readonly folders: LakeFolders
   readonly spoolDirectory: string
+  /** TK4. */
+  readonly layerRowsMax: number
   readonly logger: Logger
   /** The table waits for its copy. */
   readonly onCopyWanted: (table: MirroredTable) => void
@@ -64,7 +67,8 @@ export class TableKeeper {
         default: return null
       }
       table.noteCommit(change.commitTimeUs)
-      this.#options.batch.touch(table)
+      if (table.layer.keys.size > this.#options.layerRowsMax) this.restart(table, table.schema)
+      else this.#options.batch.touch(table)
     } catch (error) {
       const fault = tableFault(error)
       if (fault === null) throw error

@@ -110,6 +110,20 @@ test('every type comes back as it was, copied and streamed', async () => {
   expect(await columnar('streamed', list, columns)).toEqual(copied)
 })
 
+test('zeros that end a numeric are its display scale: the value is held', async () => {
+  const rows = "(1, 1 / 4.0), (2, 1.50000000000000000000000), (3, -7.00000000000000000001 * 0)"
+  await client.query(`create table scaled (id int primary key, n numeric);
+    insert into scaled values ${rows}`)
+  await bench.ready(await relid('scaled'))
+  const expected = ['["1","0.250000000000000000"]', '["2","1.500000000000000000"]',
+    '["3","0.000000000000000000"]']
+  expect(await columnar('scaled', 'c1, c2', [1, 2])).toEqual(expected)
+  await client.query(`truncate scaled; insert into scaled values ${rows}`)
+  expect(await columnar('scaled', 'c1, c2', [1, 2])).toEqual(expected)
+  await client.query('insert into scaled values (4, 0.0000000000000000001)')
+  expect(await becomes('scaled', 'errored')).toMatch(/column n/)
+})
+
 test('a new table is ready at once, with what its transaction put into it', async () => {
   await client.query(`begin; create table fresh (id bigint primary key, x int);
     insert into fresh select g, g from generate_series(1, 100) g; commit`)
