@@ -58,7 +58,6 @@ const FLUSH_RETRY_MS_MAX = 30_000
 const TAIL_FACTOR_MAX = 8
 /** Far above what the tail's bound lets several transactions have: only one can reach it. */
 const LAYER_ROWS_MAX = 5_000_000
-const LOAD_WAIT_MS = 600_000
 
 export class Mirror {
   readonly progress: Progress
@@ -190,7 +189,7 @@ export class Mirror {
   async #becomeReady(barrier: Lsn): Promise<void> {
     const { signal } = this.#stopping
     try {
-      await this.progress.waitFor(barrier, { timeoutMs: LOAD_WAIT_MS, signal })
+      await this.progress.waitFor(barrier, { timeoutMs: null, signal })
     } catch (error) {
       if (signal.aborted) return
       throw error
