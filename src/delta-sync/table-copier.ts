@@ -21,7 +21,7 @@ import type { CopyVisibility, ReplicationSource, TableCopy } from '../mirror/rep
 import type { Batch } from './batch.ts'
 import { isVisible } from './copy-visibility.ts'
 import { CsvFeed, nonEmpty } from './csv-feed.ts'
-import { boundsOf } from './file-bounds.ts'
+import { fileColumns } from './file-columns.ts'
 import { indexFile } from './file-indexer.ts'
 import type { KeyIndex, TableIndex } from './key-index.ts'
 import type { LakeFolders } from './lake-folders.ts'
@@ -268,6 +268,6 @@ export class TableCopier {
 function lakeFile(file: UncommittedFile, lake: LakeTable, record: LakeRecord): LakeFile {
   return { fileNo: file.fileNo, path: lake.path(basename(file.name)), rows: file.written.rows,
     sizeBytes: file.written.sizeBytes, hasDead: false,
-    bounds: boundsOf(LakeTable.statsOf(file.written, record, true), record.table, record.names) }
+    ...fileColumns(LakeTable.statsOf(file.written, record, true), record.table, record.names) }
 }
 

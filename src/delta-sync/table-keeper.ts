@@ -17,7 +17,7 @@ import { ChangeSpool, type SpooledChange } from './change-spool.ts'
 import type { LakeFolders } from './lake-folders.ts'
 import type { LakeTable } from './lake-table.ts'
 import type { Suspension } from './lake-schema.ts'
-import { MirroredTable } from './mirrored-table.ts'
+import { MirroredTable, type TableBody } from './mirrored-table.ts'
 import type { MirrorTables } from './mirror-tables.ts'
 import { schemaChange, schemaOf } from './table-description.ts'
 import { tableFault } from './table-fault.ts'
@@ -147,7 +147,8 @@ export class TableKeeper {
     if (body === null) return
     if (!table.abandoned) this.#options.batch.discard({ live: body.liveName, dead: body.deadName })
     table.abandoned = true
-    if (suspension !== null && body.lake.version !== null) {
+    // A flush under way may make the table's log only after this.
+    if (suspension !== null && (body.lake.version !== null || table.frozen !== null)) {
       this.suspensions.set(body.lake.folder, { lake: body.lake, suspension })
     }
   }
@@ -211,6 +212,11 @@ export class TableKeeper {
     const moved = description.name !== table.schema.name
       || description.schema !== table.schema.schema
     if (moved) { this.#move(table, description); return }
+    if (isUnlogged(body) && (table.uncommitted.length > 0 || table.frozen !== null)) {
+      // Files are named by no commit yet: no log says what their columns were called.
+      this.restart(table, schemaOf(description))
+      return
+    }
     const store = await batch.opened()
     await table.send(store)
     const fromColumns = table.columns
@@ -225,6 +231,11 @@ export class TableKeeper {
     table.layer.metadataChanged = true
     table.noteCommit(commitTimeUs)
   }
+}
+
+/** No commit says anything of the table as it was copied last. */
+function isUnlogged(body: TableBody): boolean {
+  return body.lake.record?.incarnation !== body.record.incarnation
 }
 
 function parseTable(message: Extract<ReplicationMessage, { kind: 'message' }>): DdlMessage | null {
