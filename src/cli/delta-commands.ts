@@ -8,6 +8,7 @@ import { DeltaTable } from '../delta/table.ts'
 import { version } from '../delta/version.ts'
 import { LocalStorage } from '../storage/local.ts'
 import { describeTable, listFiles, type FileEntry, type TableDetail } from './delta-detail.ts'
+import { addDeltaMaintenance } from './delta-maintenance.ts'
 import { formatTextTable } from './text-table.ts'
 
 interface ReadOptions {
@@ -35,6 +36,7 @@ export function addDeltaCommands(program: Command): void {
     .description('check the log, checkpoints, files and deletion vectors; change nothing')
     .option('--json', 'machine-readable output')
     .action(async (path: string, options: { json?: boolean }) => { await runFsck(path, options) })
+  addDeltaMaintenance(delta)
 }
 
 function reading(delta: Command, name: string, description: string): Command {

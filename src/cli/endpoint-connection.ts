@@ -19,6 +19,11 @@ export async function connectToEndpoint(options: EndpointOptions): Promise<pg.Cl
   try {
     await client.connect()
   } catch (error) {
+    if ((error as { readonly code?: string }).code === '28P01') {
+      throw new SlipwayError('auth-failed', 'PostgreSQL refused the kept password',
+        { cause: error, hint: 'It was changed with ALTER ROLE? Set PGPASSWORD, or start'
+          + ' `slipway up` with --password once.' })
+    }
     throw new SlipwayError('postgres-unreachable',
       `cannot connect: ${error instanceof Error ? error.message : 'unknown error'}`,
       { cause: error, hint: 'Is `slipway up` running? See `slipway status`.' })

@@ -10,6 +10,7 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 import { SlipwayError } from '../base/errors.ts'
 import { environmentName, flagName, OPTIONS, type OptionKey } from './options.ts'
+import { readPostgresSection, type PostgresSection } from './postgres-section.ts'
 
 type Value<K extends OptionKey> = z.output<(typeof OPTIONS)[K]['schema']>
 type Optional = 'password' | 'postgresUrl' | 'directPort' | 'tlsCert' | 'tlsKey' | 'tlsClientCa'
@@ -17,7 +18,7 @@ type Optional = 'password' | 'postgresUrl' | 'directPort' | 'tlsCert' | 'tlsKey'
 
 export type Config = {
   readonly [K in OptionKey]: K extends Optional ? Value<K> | null : Value<K>
-}
+} & { readonly postgres: PostgresSection }
 
 export interface ConfigFile {
   readonly path: string
@@ -32,6 +33,9 @@ export interface ConfigSources {
   readonly file: ConfigFile | null
 }
 
+/** The one key that is no option: it has no flag and no variable. */
+const SECTION = 'postgres'
+
 interface Found { readonly source: string; readonly value: unknown }
 
 export function resolveConfig(sources: ConfigSources): Config {
@@ -40,7 +44,15 @@ export function resolveConfig(sources: ConfigSources): Config {
   for (const key of Object.keys(OPTIONS) as OptionKey[]) {
     result[key] = resolveOption(key, find(key, sources))
   }
-  const config = result as unknown as Config
+  const section = sources.file?.values[SECTION]
+  const config = {
+    ...result, postgres: readPostgresSection(section, sources.file?.path ?? ''),
+  } as unknown as Config
+  if (section !== undefined && config.postgresUrl !== null) {
+    throw new SlipwayError('usage',
+      `"${SECTION}" in ${sources.file?.path ?? ''} is for the embedded server, and --postgres-url`
+      + ' names another')
+  }
   if ((config.tlsCert === null) !== (config.tlsKey === null)) {
     throw new SlipwayError('usage', '--tls-cert and --tls-key belong together: give both')
   }
@@ -75,9 +87,9 @@ function resolveOption(key: OptionKey, found: Found): unknown {
 
 function refuseUnknownKeys(sources: ConfigSources): void {
   for (const key of Object.keys(sources.file?.values ?? {})) {
-    if (key in OPTIONS) continue
+    if (key in OPTIONS || key === SECTION) continue
     throw new SlipwayError('usage', `${sources.file?.path ?? ''}: unknown key "${key}"`,
-      { hint: `Keys are: ${Object.keys(OPTIONS).join(', ')}` })
+      { hint: `Keys are: ${[...Object.keys(OPTIONS), SECTION].join(', ')}` })
   }
 }
 
@@ -99,6 +111,6 @@ export function readConfigFile(path: string): ConfigFile | null {
 
 /** What may be written down: secrets left out. */
 export function withoutSecrets(config: Config): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(Object.entries(config).filter(([key]) =>
-    !('secret' in OPTIONS[key as OptionKey])))
+  return Object.fromEntries((Object.keys(OPTIONS) as OptionKey[])
+    .filter((key) => !('secret' in OPTIONS[key])).map((key) => [key, config[key]]))
 }

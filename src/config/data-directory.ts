@@ -7,15 +7,16 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import {
-  accessSync, chmodSync, closeSync, constants, linkSync, mkdirSync, openSync, readFileSync,
-  readdirSync, renameSync, rmSync, writeFileSync, writeSync,
+  accessSync, chmodSync, closeSync, constants, existsSync, linkSync, mkdirSync, openSync,
+  readFileSync, readdirSync, renameSync, rmSync, writeFileSync, writeSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { SlipwayError } from '../base/errors.ts'
 import { processStartTime } from '../base/process-identity.ts'
 
 const LAYOUT_VERSION = 1
+const LAYOUT_FILE = 'layout.json'
 const SOCKET_PATH_MAX_BYTES = 103
 
 export class DataDirectory {
@@ -37,6 +38,17 @@ export class DataDirectory {
     if (Buffer.byteLength(inside) <= SOCKET_PATH_MAX_BYTES) return inside
     const digest = createHash('sha256').update(this.root).digest('hex').slice(0, 16)
     return join(tmpdir(), `slipway-${digest}.sock`)
+  }
+
+  /** The data directory that a path lies in the lake of; null for a path of no mirror. */
+  static ofLakePath(path: string): DataDirectory | null {
+    for (let at = resolve(path); dirname(at) !== at; at = dirname(at)) {
+      const root = dirname(at)
+      if (basename(at) === 'lake' && existsSync(join(root, LAYOUT_FILE))) {
+        return new DataDirectory(root)
+      }
+    }
+    return null
   }
 
   get endpointsFile(): string { return join(this.run, 'endpoints.json') }
@@ -62,7 +74,7 @@ export class DataDirectory {
   }
 
   #checkLayout(): void {
-    const file = join(this.root, 'layout.json')
+    const file = join(this.root, LAYOUT_FILE)
     let text: string
     try {
       text = readFileSync(file, 'utf8')
@@ -91,7 +103,7 @@ export class DataDirectory {
         } catch (error) {
           if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
         }
-        const holder = this.#holder()
+        const holder = this.holder()
         if (holder !== null) {
           throw new SlipwayError('data-dir-held',
             `${this.root} is in use by the Slipway with process id ${holder}`,
@@ -106,7 +118,7 @@ export class DataDirectory {
   }
 
   /** The living holder's process id; null when there is none or it died. */
-  #holder(): number | null {
+  holder(): number | null {
     try {
       const lock: unknown = JSON.parse(readFileSync(this.#lockFile, 'utf8'))
       if (typeof lock !== 'object' || lock === null) return null
@@ -119,21 +131,27 @@ export class DataDirectory {
     }
   }
 
-  /** Reads the secret `name`, or keeps `given` or a new one. `created`: it was not there. */
+  /**
+   * The secret `name`: `given`, or the kept one, or a new one. `isNew`: it is not what is kept;
+   * keepSecret keeps it.
+   */
   secret(name: string, given: string | null): Secret {
     const file = join(this.root, name)
     try {
       const value = readFileSync(file, 'utf8').trim()
-      if (value !== '' && (given === null || given === value)) return { value, created: false }
+      if (value !== '' && (given === null || given === value)) return { value, isNew: false }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
     }
-    const value = given ?? randomBytes(18).toString('base64url')
+    return { value: given ?? randomBytes(18).toString('base64url'), isNew: true }
+  }
+
+  keepSecret(name: string, value: string): void {
+    const file = join(this.root, name)
     const descriptor = openSync(`${file}.new`, 'w', 0o600)
     writeSync(descriptor, `${value}\n`)
     closeSync(descriptor)
     renameSync(`${file}.new`, file)
-    return { value, created: true }
   }
 
   writePid(part: string, pid: number): void {
@@ -186,7 +204,7 @@ export class DataDirectory {
 
 export interface Secret {
   readonly value: string
-  readonly created: boolean
+  readonly isNew: boolean
 }
 
 export interface Endpoints {

@@ -81,7 +81,7 @@ export function decodeAdd(value: JsonObject): AddFile {
   if (stats !== undefined) add.stats = stats
   const tags = textMap(value, 'tags')
   if (tags !== undefined) add.tags = tags
-  const deletionVector = optionalVector(value)
+  const deletionVector = decodeVector(value.deletionVector)
   if (deletionVector !== undefined) add.deletionVector = deletionVector
   const baseRowId = optionalInteger(value, 'baseRowId')
   if (baseRowId !== undefined) add.baseRowId = baseRowId
@@ -92,7 +92,7 @@ export function decodeAdd(value: JsonObject): AddFile {
   return add
 }
 
-function decodeRemove(value: JsonObject): RemoveFile {
+export function decodeRemove(value: JsonObject): RemoveFile {
   const extendedFileMetadata = optionalBoolean(value, 'extendedFileMetadata')
   return withoutAbsent<RemoveFile>({
     path: text(value, 'path'),
@@ -104,7 +104,7 @@ function decodeRemove(value: JsonObject): RemoveFile {
       ?? (extendedFileMetadata === true ? NONE : undefined),
     size: optionalInteger(value, 'size'),
     tags: textMap(value, 'tags'),
-    deletionVector: optionalVector(value),
+    deletionVector: decodeVector(value.deletionVector),
     baseRowId: optionalInteger(value, 'baseRowId'),
     defaultRowCommitVersion: optionalInteger(value, 'defaultRowCommitVersion'),
   })
@@ -178,8 +178,9 @@ function decodeSidecar(value: JsonObject): Sidecar {
     modificationTime: optionalInteger(value, 'modificationTime') ?? 0 }
 }
 
-function optionalVector(holder: JsonObject): DeletionVectorDescriptor | undefined {
-  const value = holder.deletionVector
+/** undefined for none. Throws `delta-corrupt`. */
+export function decodeVector(value: JsonValue | undefined)
+  : DeletionVectorDescriptor | undefined {
   if (value === undefined || value === null) return undefined
   if (!isJsonObject(value)) throw wrong('deletionVector', 'an object')
   const storageType = text(value, 'storageType')

@@ -10,8 +10,11 @@ export type { Action, AddFile, ChangeFile, CommitInfo, DeletionVectorDescriptor,
 export { version, type Version } from './version.ts'
 export { column, parseSchema, printSchema, type DataType, type StructField, type StructType }
   from './schema.ts'
-export { addColumn, dropColumn, enableColumnMapping, physicalName, renameColumn }
+export { addColumn, commentOn, dropColumn, enableColumnMapping, physicalName, renameColumn }
   from './column-mapping.ts'
+export { widenColumn } from './type-widening.ts'
+export { setProperties, unsetProperties } from './table-properties.ts'
+export { partitionFolder, partitionText } from './partitioning.ts'
 export { DeltaTable, type CreateOptions, type TableOptions } from './table.ts'
 export type { Snapshot } from './snapshot.ts'
 export type { CommitOutcome, Transaction, TransactionOptions } from './transaction.ts'
@@ -26,3 +29,14 @@ export { writeCheckpoint } from './checkpoint.ts'
 export type { HistoryEntry } from './history.ts'
 export { checkTable, type Finding, type FsckReport } from './fsck.ts'
 export { cleanUpLog } from './log-cleanup.ts'
+export { bindPredicate, type BoundPredicate, type ColumnName, type Literal, type Predicate }
+  from './predicate.ts'
+export type { Value } from './value.ts'
+export type { ParquetReader, ReadFile, ReadRequest, RowSelection } from './parquet-reader.ts'
+export type { ParquetRewriter, RewriteRequest, RewriteSource, RewrittenFile }
+  from './parquet-rewriter.ts'
+export { optimize, type OptimizeOptions, type OptimizeReport } from './optimize.ts'
+export { restore, type RestoreReport, type RestoreTarget } from './restore.ts'
+export { vacuum, type VacuumOptions, type VacuumReport } from './vacuum.ts'
+export { keepsChangeFeed, writeChangeFiles, type ChangeType, type RowChanges }
+  from './change-feed-writer.ts'

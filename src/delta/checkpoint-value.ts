@@ -6,10 +6,11 @@
  */
 import type { SchemaTree } from 'hyparquet'
 import { ExactNumber, stringifyJson, type JsonValue } from './exact-json.ts'
-import type { LeafRows, RawValue } from './parquet-leaf.ts'
+import type { FlatLeaf } from './parquet-leaf.ts'
+import type { RawValue } from './parquet-values.ts'
 
 /** Texts and numbers; undefined for null. */
-export function plainValue(value: RawValue): JsonValue | undefined {
+export function plainValue(value: RawValue | undefined): JsonValue | undefined {
   if (value instanceof Uint8Array) return textOf(value)
   if (typeof value === 'bigint') {
     return Number.isSafeInteger(Number(value)) ? Number(value) : value
@@ -22,7 +23,7 @@ type Build = (row: number) => JsonValue | undefined
 const SIDES: Readonly<Record<string, Side>> = { minValues: 'min', maxValues: 'max' }
 
 /** A row's `stats_parsed` as the JSON text of `stats`. */
-export function statsText(node: SchemaTree, leafOf: (leaf: SchemaTree) => LeafRows | null)
+export function statsText(node: SchemaTree, leafOf: (leaf: SchemaTree) => FlatLeaf | null)
   : (row: number) => string | undefined {
   const members = node.children.map((child): [string, Build] =>
     [child.element.name, statBuilder(child, SIDES[child.element.name] ?? 'count', leafOf)])
@@ -33,11 +34,11 @@ export function statsText(node: SchemaTree, leafOf: (leaf: SchemaTree) => LeafRo
 }
 
 function statBuilder(node: SchemaTree, side: Side,
-  leafOf: (leaf: SchemaTree) => LeafRows | null): Build {
+  leafOf: (leaf: SchemaTree) => FlatLeaf | null): Build {
   if (node.children.length === 0) {
     const leaf = leafOf(node)
-    return leaf?.kind === 'flat' ? (row) => statValue(leaf.rows[row], node.element, side)
-      : () => undefined
+    return leaf === null ? () => undefined
+      : (row) => statValue(leaf.raw(row), node.element, side)
   }
   const members = node.children.map((child): [string, Build] =>
     [child.element.name, statBuilder(child, side, leafOf)])
@@ -56,7 +57,8 @@ function objectOf(members: readonly [string, Build][], row: number): JsonValue |
 type Element = SchemaTree['element']
 
 /** V2. */
-function statValue(value: RawValue, element: Element, side: Side): JsonValue | undefined {
+function statValue(value: RawValue | undefined, element: Element, side: Side)
+  : JsonValue | undefined {
   if (value === undefined) return undefined
   const { converted_type: converted, logical_type: logical } = element
   if (converted === 'DECIMAL' || logical?.type === 'DECIMAL') {
@@ -105,7 +107,7 @@ function timestampText(value: bigint, unit: TimestampUnit, side: Side): string |
   return unit.zoned ? text : text.slice(0, -1)
 }
 
-function unscaled(value: Exclude<RawValue, undefined>): bigint {
+function unscaled(value: RawValue): bigint {
   if (!(value instanceof Uint8Array)) return BigInt(value)
   let unsigned = 0n
   for (const byte of value) unsigned = unsigned << 8n | BigInt(byte)

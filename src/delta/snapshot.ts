@@ -12,9 +12,12 @@ import type { Action, AddFile, CommitInfo, DomainMetadata, Metadata, Protocol, R
   from './actions.ts'
 import { pathIdentity } from './data-path.ts'
 import { deletionVectorId } from './deletion-vector.ts'
+import type { CheckpointPart } from './checkpoint-parquet.ts'
+import { FileSet, type FileSetEditor, type LiveBlock } from './file-set.ts'
 import { PersistentMap, type MapEditor } from './persistent-map.ts'
 import { requireReadable } from './protocol.ts'
 import { parseSchema, type StructType } from './schema.ts'
+import { TombstoneSet, type TombstoneSetEditor } from './tombstone-set.ts'
 import type { Version } from './version.ts'
 
 /** One commit as replay needs it. */
@@ -31,8 +34,8 @@ interface State {
   readonly inCommitTimestamp: number | null
   readonly protocol: Protocol
   readonly metadata: Metadata
-  readonly files: PersistentMap<AddFile>
-  readonly tombstones: PersistentMap<RemoveFile>
+  readonly files: FileSet
+  readonly tombstones: TombstoneSet
   readonly txns: PersistentMap<Txn>
   readonly domains: PersistentMap<DomainMetadata>
   readonly sizeBytes: number
@@ -41,6 +44,7 @@ interface State {
 export class Snapshot {
   readonly #state: State
   #schema: StructType | null = null
+  #tombstoneCount: number | null = null
 
   private constructor(state: State) {
     this.#state = state
@@ -62,9 +66,19 @@ export class Snapshot {
     return this.#schema
   }
 
-  /** Live files, in an order that depends on their paths alone. */
+  /** Live files, in no order to rely on. */
   files(): Iterable<AddFile> {
     return this.#state.files.values()
+  }
+
+  /** The live files that came with the checkpoint, as the columns they are. */
+  fileBlocks(): Iterable<LiveBlock> {
+    return this.#state.files.blocks()
+  }
+
+  /** The live files of the commits since: with `fileBlocks` they make up `files`. */
+  filesSinceCheckpoint(): Iterable<AddFile> {
+    return this.#state.files.added()
   }
 
   file(path: string): AddFile | null {
@@ -73,10 +87,14 @@ export class Snapshot {
 
   /** Removed logical files that are not live again. */
   tombstones(): Iterable<RemoveFile> {
-    return this.#state.tombstones.values()
+    const { tombstones, files } = this.#state
+    return tombstones.values((path) => files.identity(path))
   }
 
-  get tombstoneCount(): number { return this.#state.tombstones.size }
+  get tombstoneCount(): number {
+    this.#tombstoneCount ??= [...this.tombstones()].length
+    return this.#tombstoneCount
+  }
 
   /** The newest txn version of the application, or null. */
   txn(appId: string): bigint | null {
@@ -100,14 +118,7 @@ export class Snapshot {
 
   /** The same state without tombstones older than `beforeMs`: what a checkpoint keeps. */
   withoutTombstones(beforeMs: number): Snapshot {
-    const tombstones = this.#state.tombstones.edit()
-    let dropped = 0
-    for (const remove of this.#state.tombstones.values()) {
-      if ((remove.deletionTimestamp ?? 0) >= beforeMs) continue
-      tombstones.delete(tombstoneKey(remove))
-      dropped++
-    }
-    return dropped === 0 ? this : new Snapshot({ ...this.#state, tombstones: tombstones.done() })
+    return new Snapshot({ ...this.#state, tombstones: this.#state.tombstones.since(beforeMs) })
   }
 
   /** For SnapshotBuilder. */
@@ -124,8 +135,8 @@ export class SnapshotBuilder {
   #protocol: Protocol | null
   #metadata: Metadata | null
   #sizeBytes: number
-  readonly #files: MapEditor<AddFile>
-  readonly #tombstones: MapEditor<RemoveFile>
+  readonly #files: FileSetEditor
+  readonly #tombstones: TombstoneSetEditor
   readonly #txns: MapEditor<Txn>
   readonly #domains: MapEditor<DomainMetadata>
 
@@ -135,16 +146,18 @@ export class SnapshotBuilder {
     this.#protocol = from?.protocol ?? null
     this.#metadata = from?.metadata ?? null
     this.#sizeBytes = from?.sizeBytes ?? 0
-    this.#files = (from?.files ?? PersistentMap.empty<AddFile>()).edit()
-    this.#tombstones = (from?.tombstones ?? PersistentMap.empty<RemoveFile>()).edit()
+    this.#files = (from?.files ?? FileSet.empty()).edit()
+    this.#tombstones = (from?.tombstones ?? TombstoneSet.empty()).edit()
     this.#txns = (from?.txns ?? PersistentMap.empty<Txn>()).edit()
     this.#domains = (from?.domains ?? PersistentMap.empty<DomainMetadata>()).edit()
   }
 
   /** A part of the checkpoint of `version`; any order of parts. */
-  checkpoint(version: Version, actions: readonly Action[]): void {
+  checkpoint(version: Version, part: CheckpointPart): void {
     this.#version = version
-    for (const action of actions) this.#apply(action)
+    for (const action of part.actions) this.#apply(action)
+    if (part.files !== null) this.#sizeBytes += this.#files.load(part.files)
+    if (part.tombstones !== null) this.#tombstones.load(part.tombstones)
   }
 
   commit(commit: CommitContent): void {
@@ -208,24 +221,20 @@ export class SnapshotBuilder {
 
   #add(file: AddFile): void {
     const path = pathIdentity(file.path)
-    this.#sizeBytes += file.size - (this.#files.get(path)?.size ?? 0)
+    this.#sizeBytes += file.size - (this.#files.identity(path)?.size ?? 0)
     this.#files.set(path, file)
-    this.#tombstones.delete(tombstoneKey(file))
+    this.#tombstones.delete(file)
   }
 
   /** N3. */
   #remove(removed: RemoveFile): void {
     const path = pathIdentity(removed.path)
-    const live = this.#files.get(path)
+    const live = this.#files.identity(path)
     if (live !== undefined
       && deletionVectorId(live.deletionVector) === deletionVectorId(removed.deletionVector)) {
       this.#files.delete(path)
       this.#sizeBytes -= live.size
     }
-    this.#tombstones.set(tombstoneKey(removed), removed)
+    this.#tombstones.set(removed)
   }
-}
-
-function tombstoneKey(file: AddFile | RemoveFile): string {
-  return `${deletionVectorId(file.deletionVector)}\0${pathIdentity(file.path)}`
 }

@@ -9,15 +9,18 @@
 import { randomUUID } from 'node:crypto'
 import { systemClock, type Clock } from '../base/clock.ts'
 import { SlipwayError } from '../base/errors.ts'
-import type { Storage } from '../storage/storage.ts'
+import { tableName, type Storage } from '../storage/storage.ts'
 import type { Action, AddFile, Metadata } from './actions.ts'
-import { commitInfoOf } from './commit-info.ts'
+import { enableColumnMapping, MAPPING_MODE } from './column-mapping.ts'
+import { commitInfoOf, txnIdOf } from './commit-info.ts'
 import { Committer } from './committer.ts'
+import { writeChecksum } from './crc-writer.ts'
 import { readHistory, versionAt, type HistoryEntry } from './history.ts'
 import { readLastCheckpoint } from './log-segment.ts'
 import { loadSnapshot, readCommit } from './log-reader.ts'
+import { requirePartitionValues } from './partitioning.ts'
 import { protocolFor } from './protocol.ts'
-import { checkSchema, printSchema, type StructType } from './schema.ts'
+import { checkPartitioning, checkSchema, printSchema, type StructType } from './schema.ts'
 import { SnapshotBuilder, type Snapshot } from './snapshot.ts'
 import { Transaction, type TransactionOptions } from './transaction.ts'
 import { nextVersion, version, type Version } from './version.ts'
@@ -72,8 +75,10 @@ export class DeltaTable {
   static async create(options: CreateOptions): Promise<DeltaTable> {
     const { storage, clock = systemClock } = options
     checkSchema(options.schema)
+    checkPartitioning(options.schema, options.partitionColumns ?? [])
     const timestampMs = Math.max(clock.now(), options.notBeforeMs ?? 0)
     const metadata = newMetadata(options, timestampMs)
+    requirePartitionValues(metadata, options.adds ?? [])
     const actions: Action[] = [
       { commitInfo: commitInfoOf({ operation: 'CREATE TABLE', operationParameters: {},
         timestampMs, isBlindAppend: true, metadata }) },
@@ -90,7 +95,9 @@ export class DeltaTable {
     }
     const builder = new SnapshotBuilder()
     builder.commit({ version: first, mtimeMs: timestampMs, actions })
-    return new DeltaTable(storage, clock, builder.build())
+    const snapshot = builder.build()
+    await writeChecksum(storage, snapshot, txnIdOf(actions))
+    return new DeltaTable(storage, clock, snapshot)
   }
 
   /** The newest that this object knows; no I/O. */
@@ -151,7 +158,8 @@ export class DeltaTable {
 }
 
 function newMetadata(options: CreateOptions, timestampMs: number): Metadata {
-  return {
+  const { [MAPPING_MODE]: mapping = 'none', ...configuration } = options.configuration ?? {}
+  const metadata: Metadata = {
     id: randomUUID(),
     ...options.name === undefined ? {} : { name: options.name },
     ...options.description === undefined ? {} : { description: options.description },
@@ -159,9 +167,12 @@ function newMetadata(options: CreateOptions, timestampMs: number): Metadata {
     schemaString: printSchema(options.schema),
     partitionColumns: options.partitionColumns ?? [],
     configuration: { 'delta.enableDeletionVectors': 'true',
-      'delta.enableInCommitTimestamps': 'true', ...options.configuration },
+      'delta.enableInCommitTimestamps': 'true', ...configuration },
     createdTime: timestampMs,
   }
+  if (mapping === 'none') return metadata
+  const mapped = enableColumnMapping(metadata)
+  return { ...mapped, configuration: { ...mapped.configuration, [MAPPING_MODE]: mapping } }
 }
 
 /** D3. */
@@ -170,7 +181,9 @@ async function namingTable<T>(storage: Storage, work: () => Promise<T>): Promise
     return await work()
   } catch (error) {
     if (!(error instanceof SlipwayError)) throw error
-    throw new SlipwayError(error.code, `Delta table ${storage.root}: ${error.message}`,
+    const name = tableName(storage)
+    if (error.message.startsWith(name)) throw error
+    throw new SlipwayError(error.code, `${name}: ${error.message}`,
       { cause: error, hint: error.hint })
   }
 }

@@ -5,13 +5,15 @@
  *     it to another channel that is now `isPending`, until that channel has drained. So the
  *     handler returns false then, and reading stops until `resume`.
  * B2  `onClose` comes once, last, whatever ends the socket.
- * B3  Nothing is allocated, scheduled or promised for a chunk beyond what Node's own write
- *     needs: facts/measured.md, "What a splice costs".
+ * B3  Nothing is allocated, scheduled or promised for a chunk that the kernel takes at once.
  *
- * The `onread` option of net.Socket is what makes B3 possible. net.Server has no such option,
- * so an accepted socket's handle moves into a new Socket; where there is no handle to move
- * (TLS, or a Node without it) the channel reads by 'data' events.
+ * The `onread` option of net.Socket and write(2) on its descriptor are what make B3 possible: a
+ * stream's write allocates a request and schedules its callback. What the kernel does not take
+ * goes through the stream, which waits. net.Server has no `onread`, so an accepted socket's
+ * handle moves into a new Socket; where there is no handle to move (TLS, or a Node without it)
+ * the channel reads by 'data' events and writes by the stream.
  */
+import { writeSync } from 'node:fs'
 import { Socket, type NetConnectOpts, connect } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
@@ -42,6 +44,8 @@ export class ByteChannel {
   readonly #stream: Duplex
   /** The stream keeps what it is given until later: chunks must be copied. */
   readonly #copies: boolean
+  /** The socket's, which does not block; null where only the stream can write. */
+  #descriptor: number | null = null
   #waiting = false
   bytesRead = 0
 
@@ -63,6 +67,7 @@ export class ByteChannel {
       handle, allowHalfOpen: true, readable: true, writable: true, manualStart: true,
       onread: reader.options((chunk) => channel.#read(chunk)),
     } as ConstructorParameters<typeof Socket>[0]), false)
+    channel.#descriptor = descriptorOf(handle)
     return channel
   }
 
@@ -79,6 +84,7 @@ export class ByteChannel {
       socket.once('connect', () => {
         socket.removeListener('error', reject)
         socket.setNoDelay(true)
+        channel.#descriptor = descriptorOf(handleOf(socket))
         resolve(channel)
       })
     })
@@ -107,8 +113,15 @@ export class ByteChannel {
   /** Writes in order. `bytes` must stay as they are until the channel is not pending. */
   write(bytes: Buffer): void {
     const stream = this.#stream
+    // A stream that is destroyed has closed its descriptor, which may be another socket's now.
     if (stream.writableEnded || stream.destroyed) return
-    stream.write(this.#copies ? Buffer.from(bytes) : bytes)
+    if (this.#descriptor !== null && stream.writableLength === 0) {
+      const taken = writeNow(this.#descriptor, bytes)
+      if (taken === bytes.length) return
+      stream.write(bytes.subarray(taken))
+    } else {
+      stream.write(this.#copies ? Buffer.from(bytes) : bytes)
+    }
     if (this.isPending && !this.#waiting) this.#awaitDrain()
   }
 
@@ -153,6 +166,8 @@ const IDLE_HANDLER: ChannelHandler = {
 class ChunkReader {
   #buffer = Buffer.allocUnsafeSlow(SMALL_BYTES)
   #next: Buffer | null = this.#buffer
+  /** Messages of one kind are of one length: the last view often serves again. */
+  #view = this.#buffer
   #shortReads = 0
 
   options(onChunk: (chunk: Buffer) => boolean): object {
@@ -161,7 +176,8 @@ class ChunkReader {
       buffer: () => this.#next,
       callback: (bytes: number) => {
         this.#next = null
-        const goOn = onChunk(this.#buffer.subarray(0, bytes))
+        if (this.#view.length !== bytes) this.#view = this.#buffer.subarray(0, bytes)
+        const goOn = onChunk(this.#view)
         if (goOn) this.#choose(bytes)
         return goOn
       },
@@ -183,18 +199,37 @@ class ChunkReader {
     this.#shortReads = 0
     this.#buffer = Buffer.allocUnsafeSlow(size)
     this.#next = this.#buffer
+    this.#view = this.#buffer
   }
 }
 
 /** The libuv handle of an accepted socket, which is then no longer the socket's. */
 function detachHandle(socket: Socket): object | null {
-  const owner = socket as unknown as { _handle?: object | null }
-  const handle = owner._handle ?? null
+  const handle = handleOf(socket)
   if (handle === null) return null
   socket.removeAllListeners()
-  owner._handle = null
+  Object.assign(socket, { _handle: null })
   // Without a handle this only tells the server that it has one connection less.
   socket.on('error', ignore)
   socket.destroy()
   return handle
+}
+
+function handleOf(socket: Socket): object | null {
+  return (socket as unknown as { readonly _handle?: object | null })._handle ?? null
+}
+
+/** null where the platform has none (it is negative then), or this Node does not tell it. */
+function descriptorOf(handle: object | null): number | null {
+  const { fd } = (handle ?? {}) as { readonly fd?: unknown }
+  return typeof fd === 'number' && fd >= 0 ? fd : null
+}
+
+/** Bytes that the kernel took: none where it has no room, or where the stream will say why. */
+function writeNow(descriptor: number, bytes: Buffer): number {
+  try {
+    return writeSync(descriptor, bytes)
+  } catch {
+    return 0
+  }
 }

@@ -20,14 +20,17 @@ import { Client } from 'pg'
 import { sleep } from '../base/clock.ts'
 import { SlipwayError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
+import type { PostgresSection } from '../config/postgres-section.ts'
 import { locatePostgres, type EmbeddedVersion, type PostgresBinaries } from './postgres-binaries.ts'
 import { canEnter, giveTo, pickServerAccount, type ServerAccount } from './server-account.ts'
+import { authLines, type GatewayClients } from './host-based-auth.ts'
+import { takeOverServerFiles, writeFor, writeServerFiles } from './server-files.ts'
 import { ServerLog } from './server-log.ts'
 import {
   endLeftovers, serverEnvironment, spawnServer, type ServerExit, type ServerProcess,
 } from './server-process.ts'
 import {
-  HOST_BASED_AUTHENTICATION, requiredSettings, serverPort, tunedSettings, type DirectListener,
+  requiredSettings, serverPort, type DirectListener,
 } from './server-settings.ts'
 import { clientConfig, socketPath, type Credentials, type PostgresTarget } from './target.ts'
 
@@ -41,6 +44,8 @@ export interface EmbeddedPostgresOptions {
   readonly adminPassword: string
   /** Port 0: a free one, which is then `target.port`. */
   readonly direct: DirectListener | null
+  readonly section: PostgresSection
+  readonly clients: GatewayClients
   readonly logger: Logger
 }
 
@@ -74,7 +79,8 @@ export class EmbeddedPostgres {
     const binaries = locatePostgres(options.version, account)
     if (!existsSync(pgdata)) await initialise(pgdata, binaries, account, options)
     giveTo(account, pgdata)
-    writeFor(account, join(pgdata, 'slipway.conf'), tunedSettings(pgdata), 0o600)
+    configure(pgdata, account, options)
+    if (options.section.settings.size > 0) await refuseUnfitSettings(binaries, pgdata, account)
     const target: SocketTarget = {
       kind: 'socket',
       directory: socketDirectory(pgdata, options, account),
@@ -172,8 +178,9 @@ function refuseOtherVersion(pgdata: string, wanted: EmbeddedVersion): void {
   throw new SlipwayError('data-dir-unusable',
     `${pgdata} was made by PostgreSQL ${found}, and PostgreSQL ${wanted} is asked for`,
     {
-      hint: `Start with --pg-version ${found}, or choose another --data-dir and move the data`
-        + ' with pg_dump.',
+      hint: `Run: slipway up --pg-version ${found}. To move to ${wanted}, with that running:`
+        + ' pg_dumpall --no-role-passwords > all.sql; then start PostgreSQL'
+        + ` ${wanted} with another --data-dir and run psql -f all.sql.`,
     })
 }
 
@@ -189,18 +196,45 @@ async function initialise(
   const secrets = mkdtempSync(join(tmpdir(), 'slipway-'))
   try {
     const passwordFile = join(secrets, 'password')
-    writeFor(account, passwordFile, `${options.adminPassword}\n`, 0o600)
+    writeFor(account, passwordFile, `${options.adminPassword}\n`)
     giveTo(account, secrets)
     await runInitdb(binaries, half, account, options.version, passwordFile)
   } finally {
     rmSync(secrets, { recursive: true, force: true })
   }
-  writeFor(account, join(half, 'pg_hba.conf'), HOST_BASED_AUTHENTICATION, 0o600)
-  const settings = join(half, 'postgresql.conf')
-  const template = readFileSync(settings, 'utf8')
-  // First, so that every line after it wins.
-  writeFor(account, settings, `include_if_exists = 'slipway.conf'\n${template}`, 0o600)
+  takeOverServerFiles(half, account)
   renameSync(half, pgdata)
+}
+
+/** Slipway's own role needs its secret whatever the user's lines say. */
+function configure(
+  pgdata: string, account: ServerAccount, options: EmbeddedPostgresOptions,
+): void {
+  const { section, clients, direct } = options
+  const own = ['all', 'replication'].map((database) =>
+    `local ${database} ${ADMIN_ROLE} scram-sha-256`)
+  writeServerFiles(pgdata, {
+    account, section, identLines: [],
+    hbaLines: [...own, ...authLines(section.hba, clients, direct !== null).lines],
+  })
+}
+
+/** PostgreSQL reads its files and says what does not fit, without starting. Throws 'usage'. */
+async function refuseUnfitSettings(
+  binaries: PostgresBinaries, pgdata: string, account: ServerAccount,
+): Promise<void> {
+  try {
+    await promisify(execFile)(binaries.postgres,
+      ['-D', reachable(pgdata, account), '-C', 'data_directory'],
+      { cwd: pgdata, ...account, env: serverEnvironment() })
+  } catch (error) {
+    const said = (error as { readonly stderr?: string }).stderr ?? ''
+    // The value stands behind a colon, the file and line behind that.
+    const why = /(?:LOG|FATAL|ERROR): {2}([^:\n]*?)(?:: "[^\n]*| in file [^\n]*)?\n/.exec(said)?.[1]
+    throw new SlipwayError('usage', `PostgreSQL refuses its settings: ${why ?? 'no reason given'}`,
+      { hint: 'Correct "postgres.settings" in slipway.json, or the server\'s postgresql.conf.',
+        cause: error })
+  }
 }
 
 async function runInitdb(
@@ -278,11 +312,6 @@ function socketDirectory(
   mkdirSync(join(options.dataDir, 'run'), { recursive: true })
   writeFileSync(note, `${made}\n`)
   return made
-}
-
-function writeFor(account: ServerAccount, path: string, content: string, mode: number): void {
-  writeFileSync(path, content, { mode })
-  giveTo(account, path)
 }
 
 async function tryConnect(

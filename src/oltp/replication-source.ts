@@ -5,6 +5,7 @@
  * R2  One stream at a time; `confirm` never goes back.
  * R3  A slot that could not be continued is replaced, and every table announced as rewritten
  *     in the new stream (bootstrap.ts, B3).
+ * R4  A schema message without our key (schema-sql.ts, Q3) is left out.
  */
 import { Client } from 'pg'
 import { sleep } from '../base/clock.ts'
@@ -44,6 +45,7 @@ export class PostgresReplicationSource implements ReplicationSource {
   readonly slot: Slot
   readonly #options: ReplicationSourceOptions
   readonly #serverVersion: number
+  readonly #messageKey: string
   readonly #queries: Session
   readonly #flushes: Session
   /** Its statements may wait for locks, which nothing else must. */
@@ -57,6 +59,7 @@ export class PostgresReplicationSource implements ReplicationSource {
     readonly systemIdentifier: string
     readonly databaseOid: number
     readonly serverVersion: number
+    readonly messageKey: string
     readonly slot: Slot
   }) {
     this.#options = options
@@ -64,6 +67,7 @@ export class PostgresReplicationSource implements ReplicationSource {
     this.databaseOid = found.databaseOid
     this.slot = found.slot
     this.#serverVersion = found.serverVersion
+    this.#messageKey = `${found.messageKey} `
     this.#confirmed = found.slot.confirmed
     const config = clientConfig(options.target, {
       ...options.credentials, database: options.database, applicationName: 'slipway engine',
@@ -85,13 +89,15 @@ export class PostgresReplicationSource implements ReplicationSource {
     let source: PostgresReplicationSource
     try {
       const slot = await bootstrap(client, options.logger)
-      const { rows } = await client.query<{ system: string; database: string }>(
-        `select system_identifier::text as system, d.oid::text as database
-         from pg_control_system(), pg_database d where datname = current_database()`)
+      const { rows } = await client.query<{ system: string; database: string; key: string }>(
+        `select system_identifier::text as system, d.oid::text as database, k.key
+         from pg_control_system(), pg_database d, slipway.message_key k
+         where datname = current_database()`)
       source = new PostgresReplicationSource(options, {
         systemIdentifier: rows[0]?.system ?? '',
         databaseOid: Number(rows[0]?.database),
         serverVersion: await serverVersion(client),
+        messageKey: rows[0]?.key ?? '',
         slot,
       })
     } finally {
@@ -115,7 +121,7 @@ export class PostgresReplicationSource implements ReplicationSource {
       for (;;) {
         const messages = await stream.next()
         if (messages === null) return
-        yield messages
+        yield messages.some(isDdl) ? messages.flatMap((message) => this.#ours(message)) : messages
       }
     } catch (error) {
       if (signal.aborted) return
@@ -199,6 +205,18 @@ export class PostgresReplicationSource implements ReplicationSource {
     await this.close()
   }
 
+  /** R4; without the key, which is nobody else's business. */
+  #ours(message: ReplicationMessage): readonly ReplicationMessage[] {
+    if (!isDdl(message)) return [message]
+    const key = this.#messageKey
+    if (message.content.toString('latin1', 0, key.length) === key) {
+      return [{ ...message, content: message.content.subarray(key.length) }]
+    }
+    this.#options.logger.warn({ lsn: formatLsn(message.lsn) },
+      'a schema message in the WAL is not Slipway\'s; it is ignored')
+    return []
+  }
+
   async #start(from: Lsn): Promise<WalsenderStream> {
     const config = clientConfig(this.#options.target, {
       ...this.#options.credentials,
@@ -217,6 +235,12 @@ export class PostgresReplicationSource implements ReplicationSource {
       }
     }
   }
+}
+
+function isDdl(
+  message: ReplicationMessage,
+): message is Extract<ReplicationMessage, { readonly kind: 'message' }> {
+  return message.kind === 'message' && message.prefix === 'slipway.ddl'
 }
 
 function replicationFailure(error: unknown): SlipwayError {

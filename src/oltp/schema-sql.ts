@@ -5,6 +5,8 @@
  * Q1  Every statement can be run again on each start, and mends what was changed.
  * Q2  Functions that need rights the caller lacks are SECURITY DEFINER with a fixed
  *     search_path, and check the caller where it matters.
+ * Q3  Schema messages carry a key that only superusers can read: any role may write into the
+ *     WAL under any prefix, but nobody else can write what the mirror takes for a change.
  */
 
 /** Publication, and the prefix of the slot's name. */
@@ -15,6 +17,12 @@ create schema if not exists slipway;
 create table if not exists slipway.excluded (relid oid primary key);
 -- Holds a row from before a slot is made until every table is announced in its stream.
 create table if not exists slipway.recopy_pending (only_row boolean primary key check (only_row));
+-- Under row-level security without a policy nobody but its owner and superusers sees the row,
+-- whatever default privileges granted.
+create table if not exists slipway.message_key (
+  only_row boolean primary key check (only_row), key text not null);
+alter table slipway.message_key enable row level security;
+insert into slipway.message_key values (true, gen_random_uuid()) on conflict do nothing;
 -- A role called slipway would make its tables in our schema: "$user" is first in the path.
 do $$ begin
   if exists (select from pg_roles where rolname = 'slipway') and not exists (
@@ -115,7 +123,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't'
     and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
     and not (n.nspname = 'slipway'
-      and c.relname in ('excluded', 'recopy_pending', 'table_status'))
+      and c.relname in ('excluded', 'recopy_pending', 'message_key', 'table_status'))
     and (wanted is null or c.oid = any (wanted))
 $$;
 
@@ -169,7 +177,8 @@ end $$;
 create or replace function slipway.emit_ddl(message json) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  perform pg_logical_emit_message(true, 'slipway.ddl', message::text);
+  perform pg_logical_emit_message(true, 'slipway.ddl', k.key || ' ' || message::text)
+    from slipway.message_key k;
   perform pg_logical_emit_message(false, 'slipway', '');
 end $$;
 

@@ -91,7 +91,10 @@ export class ServerLog {
 
   /** The newest lines that say why the server stopped; no statement is among them. */
   reasons(): string {
-    const found = this.#recent.filter((line) => /\b(FATAL|PANIC|HINT): {2}/.test(line))
+    // What a configuration file's line is refused for is a LOG line with such a CONTEXT.
+    const isLineContext = (line = ''): boolean => /\bCONTEXT: {2}line \d+ of con/.test(line)
+    const found = this.#recent.filter((line, index, all) => isLineContext(all[index + 1])
+      || isLineContext(line) || /\b(FATAL|PANIC|HINT): {2}/.test(line))
     return found.slice(-4).map((line) => line.replace(ENTRY, '')).join(' ')
   }
 

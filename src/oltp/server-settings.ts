@@ -2,8 +2,8 @@
  * ServerSettings: how the embedded PostgreSQL is set up.
  *
  * S1  What Slipway cannot do without is given on the command line, where no ALTER SYSTEM can
- *     take it away; the rest stands in slipway.conf, which postgresql.conf and
- *     postgresql.auto.conf override.
+ *     take it away.
+ * S2  The rest are defaults by the size of the machine, which everything else overrides.
  */
 import { statfsSync } from 'node:fs'
 import { totalmem } from 'node:os'
@@ -42,40 +42,35 @@ export function requiredSettings(options: {
   ]
 }
 
-/** Content of slipway.conf, for a machine's memory and the disk under `directory`. */
-export function tunedSettings(directory: string): string {
-  const memory = totalmem()
+/** S2: name and value, for this machine's memory and the disk under `directory`. */
+export function tunedSettings(directory: string): readonly (readonly [string, string])[] {
+  const memory = machineMemory()
   const { blocks, bsize } = statfsSync(directory)
-  const lines = [
-    '# Written by Slipway at each start. Your own settings: postgresql.conf or ALTER SYSTEM.',
+  return [
     // The engine wants most of the memory, and the page cache serves both.
-    `shared_buffers = ${megabytes(memory / 8, 64, 8192)}`,
-    `effective_cache_size = ${megabytes(memory / 2, 128, 1 << 20)}`,
-    `maintenance_work_mem = ${megabytes(memory / 64, 64, 1024)}`,
-    'work_mem = 16MB',
-    'max_connections = 200',
-    'max_prepared_transactions = 64',
-    'random_page_cost = 1.1',
-    'max_wal_size = 2GB',
+    ['shared_buffers', megabytes(memory / 8, 64, 8192)],
+    ['effective_cache_size', megabytes(memory / 2, 128, 1 << 20)],
+    ['maintenance_work_mem', megabytes(memory / 64, 64, 1024)],
+    ['work_mem', '16MB'],
+    ['max_connections', '200'],
+    ['max_prepared_transactions', '64'],
+    ['random_page_cost', '1.1'],
+    ['max_wal_size', '2GB'],
     // Commits made with synchronous_commit = off reach the mirror as fast as the others.
-    'wal_writer_delay = 10ms',
-    'max_wal_senders = 20',
-    'max_replication_slots = 20',
-    'logical_decoding_work_mem = 128MB',
+    ['wal_writer_delay', '10ms'],
+    ['max_wal_senders', '20'],
+    ['max_replication_slots', '20'],
+    ['logical_decoding_work_mem', '128MB'],
     // A mirror that stays away for long loses its slot before the disk is full.
-    `max_slot_wal_keep_size = ${megabytes((blocks * bsize) / 5, 4096, 256 * 1024)}`,
+    ['max_slot_wal_keep_size', megabytes((blocks * bsize) / 5, 4096, 256 * 1024)],
   ]
-  return lines.join('\n') + '\n'
 }
 
-/** pg_hba.conf of a new directory; TCP lines count only while PostgreSQL listens there. */
-export const HOST_BASED_AUTHENTICATION = [
-  '# TYPE  DATABASE     USER  ADDRESS  METHOD',
-  'local   all          all            scram-sha-256',
-  'local   replication  all            scram-sha-256',
-  'host    all          all   all      scram-sha-256',
-  'host    replication  all   all      scram-sha-256',
-].join('\n') + '\n'
+/** Bytes; of a container, what it may use. */
+function machineMemory(): number {
+  const limit = process.constrainedMemory()
+  return limit > 0 && limit < totalmem() ? limit : totalmem()
+}
 
 function megabytes(bytes: number, least: number, most: number): string {
   return `${Math.floor(Math.min(Math.max(bytes / MiB, least), most))}MB`

@@ -1,11 +1,12 @@
 /**
  * UserRole: the role and the database that the user was promised.
  *
- * U1  Idempotent: a second call changes nothing but a password that differs.
+ * U1  A role that exists keeps its rights, and its password unless a new one is given: what
+ *     ALTER ROLE changed stays changed.
  * U2  The password never travels: PostgreSQL gets the SCRAM verifier, so no statement that
  *     could be logged holds it.
  */
-import { createHash, createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto'
 import { Client, escapeIdentifier, escapeLiteral } from 'pg'
 import { clientConfig, type Credentials, type PostgresTarget } from './target.ts'
 
@@ -17,13 +18,15 @@ export async function ensureUserRole(options: {
   readonly admin: Credentials
   readonly user: string
   readonly password: string
+  /** It was not this one before. */
+  readonly isNewPassword: boolean
   readonly database: string
 }): Promise<void> {
   const client = new Client(
     clientConfig(options.target, { ...options.admin, database: 'postgres' }))
   await client.connect()
   try {
-    await ensureRole(client, options.user, options.password)
+    await ensureRole(client, options)
     await keepOutOfOurSchema(client, options.user)
     const { rowCount } = await client.query(
       'select from pg_database where datname = $1', [options.database])
@@ -36,15 +39,19 @@ export async function ensureUserRole(options: {
   }
 }
 
-async function ensureRole(client: Client, user: string, password: string): Promise<void> {
-  const { rows } = await client.query<{ verifier: string | null; fit: boolean }>(
-    'select rolpassword as verifier, rolsuper and rolcanlogin as fit from pg_authid'
-    + ' where rolname = $1', [user])
-  const found = rows[0]
-  if (found !== undefined && found.fit && matches(found.verifier, password)) return
-  const verifier = scramVerifier(password, randomBytes(16), ITERATIONS)
-  await client.query(`${found === undefined ? 'create' : 'alter'} role ${escapeIdentifier(user)}`
-    + ` superuser login password ${escapeLiteral(verifier)}`)
+async function ensureRole(client: Client, options: {
+  readonly user: string
+  readonly password: string
+  readonly isNewPassword: boolean
+}): Promise<void> {
+  const { rowCount } = await client.query('select from pg_roles where rolname = $1',
+    [options.user])
+  const exists = rowCount !== 0
+  if (exists && !options.isNewPassword) return
+  const verifier = escapeLiteral(scramVerifier(options.password, randomBytes(16), ITERATIONS))
+  const role = escapeIdentifier(options.user)
+  await client.query(exists ? `alter role ${role} login password ${verifier}`
+    : `create role ${role} superuser login password ${verifier}`)
 }
 
 /**
@@ -72,12 +79,4 @@ export function scramVerifier(password: string, salt: Buffer, iterations: number
   const stored = createHash('sha256').update(hmac('Client Key')).digest('base64')
   return `SCRAM-SHA-256$${iterations}:${salt.toString('base64')}$${stored}:`
     + hmac('Server Key').toString('base64')
-}
-
-function matches(verifier: string | null, password: string): boolean {
-  const parts = /^SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$/.exec(verifier ?? '')
-  if (verifier === null || parts === null) return false
-  const again = scramVerifier(password, Buffer.from(parts[2] ?? '', 'base64'), Number(parts[1]))
-  return again.length === verifier.length
-    && timingSafeEqual(Buffer.from(again), Buffer.from(verifier))
 }

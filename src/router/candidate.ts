@@ -22,87 +22,98 @@ const Code = { slash: 47, star: 42, dash: 45, newline: 10, open: 40, quote: 39, 
 
 /** Whether the statement could be worth the columnar engine. */
 export function isCandidate(sql: Buffer | string): boolean {
-  const start = bodyStart(sql)
-  if (start < 0 || sql.length > TEXT_LENGTH_MAX) return false
-  const text = typeof sql === 'string' ? sql : sql.toString('latin1', start)
-  return hasAnalyticWord(text, typeof sql === 'string' ? start : 0)
-}
-
-function codeAt(sql: Buffer | string, at: number): number {
-  return typeof sql === 'string' ? sql.charCodeAt(at) : sql[at] ?? Number.NaN
+  if (sql.length > TEXT_LENGTH_MAX) return false
+  const bytes = typeof sql === 'string' ? Buffer.from(sql) : sql
+  const start = bodyStart(bytes)
+  return start >= 0 && hasAnalyticWord(bytes, start)
 }
 
 /** Where SELECT, WITH or an opening bracket stands after blanks and comments; else -1. */
-function bodyStart(sql: Buffer | string): number {
+function bodyStart(sql: Buffer): number {
   let at = 0
   for (; at < sql.length;) {
-    const code = codeAt(sql, at)
-    if (code <= 32) { at++; continue }
+    if ((sql[at] ?? 0) <= 32) { at++; continue }
     const comment = commentEnd(sql, at)
     if (comment === at) break
     at = comment
   }
-  const first = codeAt(sql, at) | 32
-  if (codeAt(sql, at) === Code.open) return at
+  if (sql[at] === Code.open) return at
+  const first = (sql[at] ?? 0) | 32
   if (first === 115) return spells(sql, at, 'select') ? at : -1
   return first === 119 && spells(sql, at, 'with') ? at : -1
 }
 
-function spells(sql: Buffer | string, at: number, word: string): boolean {
+function spells(sql: Buffer, at: number, word: string): boolean {
   for (let index = 0; index < word.length; index++) {
-    if ((codeAt(sql, at + index) | 32) !== word.charCodeAt(index)) return false
+    if (((sql[at + index] ?? 0) | 32) !== word.charCodeAt(index)) return false
   }
-  return !isWordCode(codeAt(sql, at + word.length))
+  return !isWordCode(sql[at + word.length] ?? 0)
 }
 
 /** The end of a comment that starts at `at`, or `at` itself. */
-function commentEnd(sql: Buffer | string, at: number): number {
-  const code = codeAt(sql, at), next = codeAt(sql, at + 1)
-  if (code === Code.dash && next === Code.dash) {
+function commentEnd(sql: Buffer, at: number): number {
+  if (sql[at] === Code.dash && sql[at + 1] === Code.dash) {
     let end = at + 2
-    while (end < sql.length && codeAt(sql, end) !== Code.newline) end++
+    while (end < sql.length && sql[end] !== Code.newline) end++
     return end
   }
-  if (code !== Code.slash || next !== Code.star) return at
+  if (sql[at] !== Code.slash || sql[at + 1] !== Code.star) return at
   let depth = 1, end = at + 2
   for (; end < sql.length && depth > 0; end++) {
-    const here = codeAt(sql, end), following = codeAt(sql, end + 1)
-    if (here === Code.slash && following === Code.star) { depth++; end++ }
-    else if (here === Code.star && following === Code.slash) { depth--; end++ }
+    if (sql[end] === Code.slash && sql[end + 1] === Code.star) { depth++; end++ }
+    else if (sql[end] === Code.star && sql[end + 1] === Code.slash) { depth--; end++ }
   }
   return end
 }
 
+/** 1 for each byte that a word may hold: letters, digits, `_`, and all beyond ASCII. */
+const WORD_BYTES = Uint8Array.from({ length: 256 }, (_, code) =>
+  code > 127 || /\w/.test(String.fromCharCode(code)) ? 1 : 0)
+
 function isWordCode(code: number): boolean {
-  return (code >= 97 && code <= 122) || (code >= 65 && code <= 90) || code === 95 ||
-    (code >= 48 && code <= 57) || code > 127
+  return WORD_BYTES[code] === 1
 }
 
 /** A comma in FROM is a join too, but with no aggregate it is rarely worth it. */
-function hasAnalyticWord(text: string, from: number): boolean {
-  for (let at = from; at < text.length;) {
-    const code = text.charCodeAt(at)
+function hasAnalyticWord(sql: Buffer, from: number): boolean {
+  for (let at = from; at < sql.length;) {
+    const code = sql[at] ?? 0
     if (code === Code.quote || code === Code.double) {
-      at = text.indexOf(String.fromCharCode(code), at + 1) + 1
+      at = sql.indexOf(code, at + 1) + 1
       if (at === 0) return false
       continue
     }
     if (!isWordCode(code)) { at++; continue }
     let end = at + 1
-    while (end < text.length && isWordCode(text.charCodeAt(end))) end++
-    const length = end - at
-    if (length >= 3 && length <= WORD_LENGTH_MAX && mayStart(code) &&
-      WORDS.has(text.slice(at, end).toLowerCase())) return true
+    while (end < sql.length && isWordCode(sql[end] ?? 0)) end++
+    if (end - at <= WORD_LENGTH_MAX && mayBeAnalytic(code, sql[at + 1] ?? 0, end - at) &&
+      WORDS.has(sql.toString('latin1', at, end).toLowerCase())) return true
     at = end
   }
   return false
 }
 
-const STARTS: readonly boolean[] = Array.from({ length: 128 }, (_, code) =>
-  [...WORDS].some((word) => word.charCodeAt(0) === (code | 32)))
+/**
+ * By a word's first letter and length, the bits of the second letters that WORDS has: nearly
+ * every other word is told apart without a string being made of it.
+ */
+const SECOND_LETTERS = new Int32Array(32 * (WORD_LENGTH_MAX + 1))
+for (const word of WORDS) {
+  const place = wordPlace(word.charCodeAt(0), word.length)
+  SECOND_LETTERS[place] = (SECOND_LETTERS[place] ?? 0) | letterBit(word.charCodeAt(1))
+}
 
-function mayStart(code: number): boolean {
-  return code < 128 && STARTS[code] === true
+function mayBeAnalytic(first: number, second: number, length: number): boolean {
+  return ((SECOND_LETTERS[wordPlace(first, length)] ?? 0) & letterBit(second)) !== 0
+}
+
+function wordPlace(first: number, length: number): number {
+  return (first & 31) * (WORD_LENGTH_MAX + 1) + length
+}
+
+/** Of both cases; what is no letter shares a bit with one. */
+function letterBit(code: number): number {
+  return 1 << (code & 31)
 }
 
 const TOKENS = new RegExp([

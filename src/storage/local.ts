@@ -12,7 +12,8 @@ import { randomUUID } from 'node:crypto'
 import { link, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SlipwayError } from '../base/errors.ts'
-import { checkedPath, type PutResult, type Storage, type StoredObject } from './storage.ts'
+import { checkedPath, type PutOptions, type PutResult, type Storage, type StoredObject }
+  from './storage.ts'
 
 const STAGING = '_staging'
 const STAGED_AGE_MAX_MS = 24 * 3600 * 1000
@@ -86,16 +87,16 @@ export class LocalStorage implements Storage {
     return { path, size: found.size, mtimeMs: Math.round(found.mtimeMs) }
   }
 
-  async putIfAbsent(path: string, body: Uint8Array, options: { readonly mtimeMs?: number } = {})
+  async putIfAbsent(path: string, body: Uint8Array, options: PutOptions = {})
     : Promise<PutResult> {
     return await this.#write(path, async (target) => {
-      const staged = await this.#stage(body, options.mtimeMs)
+      const staged = await this.#stage(body, options)
       try {
         if (!await linkNew(staged, target)) return 'exists'
       } finally {
         await rm(staged, { force: true })
       }
-      await syncDirectory(dirname(target))
+      if (options.durable !== false) await syncDirectory(dirname(target))
       return 'created'
     })
   }
@@ -163,8 +164,9 @@ export class LocalStorage implements Storage {
     return join(this.root, checkedPath(path))
   }
 
-  /** A durable file of its own name, which nobody else knows yet. */
-  async #stage(body: Uint8Array, mtimeMs?: number): Promise<string> {
+  /** A file of its own name, which nobody else knows yet. */
+  async #stage(body: Uint8Array, options: PutOptions = {}): Promise<string> {
+    const { mtimeMs } = options
     await this.#ensureDirectory(this.stagingDirectory)
     const staged = join(this.stagingDirectory, `${randomUUID()}.tmp`)
     try {
@@ -175,7 +177,7 @@ export class LocalStorage implements Storage {
         const seconds = (mtimeMs + 0.0005) / 1000
         await utimes(staged, seconds, seconds)
       }
-      await file.handle.sync()
+      if (options.durable !== false) await file.handle.sync()
     } catch (error) {
       await rm(staged, { force: true })
       throw error

@@ -19,6 +19,11 @@ export interface StoredObject {
 
 export type PutResult = 'created' | 'exists'
 
+export interface PutOptions {
+  readonly mtimeMs?: number
+  readonly durable?: boolean
+}
+
 export interface Storage {
   /** For messages: a directory, or whatever names the place. */
   readonly root: string
@@ -39,9 +44,11 @@ export interface Storage {
   listTree(folder: string): Promise<readonly StoredObject[]>
   stat(path: string): Promise<StoredObject | null>
 
-  /** `mtimeMs`: the modification time that the object appears with, from its first moment. */
-  putIfAbsent(path: string, body: Uint8Array, options?: { readonly mtimeMs?: number })
-    : Promise<PutResult>
+  /**
+   * `mtimeMs`: the modification time that the object appears with, from its first moment.
+   * `durable: false` gives up O2: after a power cut the object may be missing or damaged.
+   */
+  putIfAbsent(path: string, body: Uint8Array, options?: PutOptions): Promise<PutResult>
   /** Creates or replaces, atomically. */
   put(path: string, body: Uint8Array): Promise<void>
   /** Moves a file from `stagingDirectory` in under `path`; `exists` leaves it where it was. */
@@ -52,6 +59,11 @@ export interface Storage {
   delete(path: string): Promise<void>
   /** The object's path for readers that open files themselves; null when it is not a file. */
   localPath(path: string): string | null
+}
+
+/** How messages name the table. */
+export function tableName(storage: Storage): string {
+  return `Delta table ${storage.root}`
 }
 
 /** O4. Returns the path itself. Throws `delta-corrupt`: such a path came from a log. */

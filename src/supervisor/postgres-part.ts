@@ -7,9 +7,10 @@
 import { sleep } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Config } from '../config/config.ts'
-import type { DataDirectory } from '../config/data-directory.ts'
+import type { DataDirectory, Secret } from '../config/data-directory.ts'
 import { ADMIN_ROLE, EmbeddedPostgres } from '../oltp/embedded-postgres.ts'
 import { checkExternalPostgres, parsePostgresUrl } from '../oltp/external-postgres.ts'
+import type { GatewayClients } from '../oltp/host-based-auth.ts'
 import type { Credentials, PostgresTarget } from '../oltp/target.ts'
 import { ensureUserRole } from '../oltp/user-role.ts'
 import { nextPartState, PART_START, type PartState } from './part-state.ts'
@@ -32,7 +33,7 @@ export interface RunningPostgres {
 export interface StartPostgresOptions {
   readonly config: Config
   readonly directory: DataDirectory
-  readonly password: string
+  readonly password: Secret
   readonly logger: Logger
   /** Called when an embedded server cannot be brought back. */
   readonly onLost: (error: unknown) => void
@@ -41,12 +42,17 @@ export interface StartPostgresOptions {
 export async function startPostgres(options: StartPostgresOptions): Promise<RunningPostgres> {
   return options.config.postgresUrl === null
     ? await startEmbedded(options)
-    : await useExternal(options.config.postgresUrl)
+    : await useExternal(options, options.config.postgresUrl)
 }
 
-async function useExternal(url: string): Promise<RunningPostgres> {
+async function useExternal(
+  { config, directory }: StartPostgresOptions, url: string,
+): Promise<RunningPostgres> {
   const { target, database, ...credentials } = parsePostgresUrl(url)
   await checkExternalPostgres({ target, database, ...credentials })
+  // For `slipway sql` and its like.
+  const password = config.password ?? credentials.password
+  if (password !== null) directory.keepSecret('password', password)
   return {
     admin: { target, ...credentials }, gatewayTarget: target, database, user: credentials.user,
     stop: async () => {}, kill: () => {},
@@ -55,14 +61,18 @@ async function useExternal(url: string): Promise<RunningPostgres> {
 
 async function startEmbedded(options: StartPostgresOptions): Promise<RunningPostgres> {
   const { config, directory } = options
-  const adminPassword = directory.secret('admin-password', null).value
+  const { value: adminPassword, isNew } = directory.secret('admin-password', null)
+  if (isNew) directory.keepSecret('admin-password', adminPassword)
   const keeper = new EmbeddedKeeper(options, adminPassword)
   const target = await keeper.start()
   const admin: AdminAccess = { target, user: ADMIN_ROLE, password: adminPassword }
   try {
     await ensureUserRole({
-      target, admin, user: config.user, password: options.password, database: config.database,
+      target, admin, user: config.user, password: options.password.value,
+      isNewPassword: options.password.isNew, database: config.database,
     })
+    // Only now: a start that was cut short sets it again.
+    if (options.password.isNew) directory.keepSecret('password', options.password.value)
   } catch (error) {
     await keeper.stop()
     throw error
@@ -71,6 +81,11 @@ async function startEmbedded(options: StartPostgresOptions): Promise<RunningPost
     admin, gatewayTarget: target, database: config.database, user: config.user,
     stop: () => keeper.stop(), kill: () => keeper.kill(),
   }
+}
+
+function gatewayClients(config: Config): GatewayClients {
+  const certificates = config.tlsClientCa !== null
+  return { host: config.host, certificates, tls: config.tlsCert === null ? 'none' : 'offered' }
 }
 
 class EmbeddedKeeper {
@@ -111,6 +126,7 @@ class EmbeddedKeeper {
       dataDir: directory.root, version: config.pgVersion,
       adminPassword: this.#adminPassword, logger,
       direct: config.directPort === null ? null : { host: config.host, port: config.directPort },
+      section: config.postgres, clients: gatewayClients(config),
     })
     this.#server = server
     this.#state = nextPartState(this.#state, { kind: 'ready', nowMs: Date.now() })

@@ -96,7 +96,7 @@ export class Supervisor {
     logger.info({ dataDir: directory.root }, 'starting')
     const password = directory.secret('password', this.#config.password)
     const postgres = await startPostgres({
-      config: this.#config, directory, password: password.value, logger,
+      config: this.#config, directory, password, logger,
       onLost: (error) => this.#lost.reject(error),
     })
     this.#postgres = postgres
@@ -116,7 +116,7 @@ export class Supervisor {
     logger.info({ endpoints }, 'ready')
     return {
       endpoints, lakePath: directory.lake, lost: this.#lost.promise,
-      newPassword: password.created && this.#config.password === null
+      newPassword: password.isNew && this.#config.password === null
         && this.#config.postgresUrl === null ? password.value : null,
       passwordFile: `${directory.root}/password`,
     }

@@ -26,8 +26,29 @@ function configPage(): string {
   return ['# Options of `slipway up`', '',
     'Precedence: flag, environment, `slipway.json` (or the file of `--config`), default.', '',
     '| flag | environment | key | default | meaning |',
-    '|---|---|---|---|---|', ...rows, ''].join('\n')
+    '|---|---|---|---|---|', ...rows, '', ...POSTGRES_SECTION].join('\n')
 }
+
+const POSTGRES_SECTION = `## The embedded PostgreSQL
+
+The key \`postgres\` of \`slipway.json\` has no flag:
+
+\`\`\`json
+{ "postgres": {
+    "settings": { "work_mem": "64MB", "log_min_duration_statement": "1s" },
+    "hba": ["local reports reader trust"],
+    "ident": ["clients /^(.*)@example[.]com$ \\\\1"] } }
+\`\`\`
+
+- \`settings\`: as in postgresql.conf. Defaults by the size of the machine come first, then
+  \`<data-dir>/postgres/postgresql.conf\`, then these, then ALTER SYSTEM. What the mirror needs
+  (wal_level and its like) is refused.
+- \`hba\`: lines of pg_hba.conf, before the default, which is scram-sha-256 for everybody. A
+  client of the gateway is \`local\` for PostgreSQL, wherever it comes from. So a \`host\` line
+  counts for it only when every client would match (\`all\`; \`hostssl\` with TLS required),
+  and is refused otherwise, unless \`--direct-port\` makes PostgreSQL itself listen.
+- \`ident\`: lines of pg_ident.conf.
+`.split('\n')
 
 test.each([
   ['docs/errors.md', errorsPage],

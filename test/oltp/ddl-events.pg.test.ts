@@ -256,6 +256,22 @@ describe.each(EMBEDDED_VERSIONS)('PostgreSQL %i', (version) => {
     }
   })
 
+  test('a schema message that a role wrote is not heard; its key is kept', async () => {
+    await client.query('create role joe; grant usage on schema public to joe; set role joe')
+    const forged = JSON.stringify({ op: 'drop', relid: 1 })
+    for (const content of [forged, `00000000-0000-0000-0000-000000000000 ${forged}`]) {
+      await client.query(`select pg_logical_emit_message(true, 'slipway.ddl', $1)`, [content])
+    }
+    await expect(client.query('select key from slipway.message_key'))
+      .rejects.toMatchObject({ code: '42501' })
+    await expect(client.query(`select slipway.emit_ddl('{}')`))
+      .rejects.toMatchObject({ code: '42501' })
+    await client.query('reset role; grant select on slipway.message_key to joe; set role joe')
+    expect((await client.query('select key from slipway.message_key')).rows).toEqual([])
+    await client.query('reset role; drop owned by joe; drop role joe')
+    expect(await after('create table t (id int primary key)')).toEqual(['public.t (id#1) key 1'])
+  })
+
   test('session_replication_role = replica does not blind the triggers', async () => {
     expect(await after(`set session_replication_role = replica;
       create table t (id int primary key)`))

@@ -6,11 +6,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { silentLogger } from '../../src/base/logger.ts'
+import { NO_POSTGRES_SECTION, type PostgresSection } from '../../src/config/postgres-section.ts'
 import { ADMIN_ROLE, EmbeddedPostgres } from '../../src/oltp/embedded-postgres.ts'
 import { EMBEDDED_VERSIONS, type EmbeddedVersion } from '../../src/oltp/postgres-binaries.ts'
 import { clientConfig } from '../../src/oltp/target.ts'
 import { ensureUserRole } from '../../src/oltp/user-role.ts'
 import { Client } from 'pg'
+import { LOCAL_CLIENTS } from './postgres-fixture.ts'
 
 const made: string[] = []
 
@@ -25,9 +27,11 @@ function dataDir(options: { readonly mode: number; readonly name?: string }): st
 
 async function start(
   dir: string, version: EmbeddedVersion = 18, direct: { host: string; port: number } | null = null,
+  section: Partial<PostgresSection> = {},
 ): Promise<EmbeddedPostgres> {
   return await EmbeddedPostgres.start({
     dataDir: dir, version, adminPassword: 'admin secret', direct, logger: silentLogger,
+    section: { ...NO_POSTGRES_SECTION, ...section }, clients: LOCAL_CLIENTS,
   })
 }
 
@@ -64,12 +68,13 @@ describe.each(EMBEDDED_VERSIONS)('PostgreSQL %i', (version) => {
     expect(await query(postgres, 'select answer from kept')).toEqual([[42]])
   })
 
-  test('makes the role and the database once, and follows a changed password', async () => {
+  test('makes the role and the database once; a new password is set, a changed one stays',
+    async () => {
     await using postgres = await start(dataDir({ mode: 0o755 }), version)
     const admin = { user: ADMIN_ROLE, password: 'admin secret' }
     const wish = { target: postgres.target, admin, user: 'My "user', database: 'My db' }
-    for (const password of ['päss $1', 'päss $1', 'other']) {
-      await ensureUserRole({ ...wish, password })
+    for (const [password, isNewPassword] of [['päss $1', false], ['other', true]] as const) {
+      await ensureUserRole({ ...wish, password, isNewPassword })
       const as = { user: wish.user, password }
       const rows = await query(postgres, `select current_user::text, rolsuper,
         pg_get_userbyid(datdba)::text from pg_roles, pg_database
@@ -78,6 +83,10 @@ describe.each(EMBEDDED_VERSIONS)('PostgreSQL %i', (version) => {
     }
     await expect(query(postgres, 'select 1', { user: wish.user, password: 'päss $1' }))
       .rejects.toMatchObject({ code: '28P01' })
+    await query(postgres, `alter role "My ""user" password 'mine' nosuperuser`)
+    await ensureUserRole({ ...wish, password: 'other', isNewPassword: false })
+    expect(await query(postgres, 'select rolsuper from pg_roles where rolname = current_user',
+      { user: wish.user, password: 'mine' })).toEqual([[false]])
   })
 })
 
@@ -129,6 +138,54 @@ test('refuses a directory of another major version, and leaves it as it is', asy
   })
   await using postgres = await start(dir, 17)
   expect(postgres.target.kind).toBe('socket')
+})
+
+test('defaults by the machine, then postgresql.conf, slipway.json, ALTER SYSTEM', async () => {
+  const dir = dataDir({ mode: 0o755 })
+  const show = async (postgres: EmbeddedPostgres): Promise<unknown> => (await query(postgres,
+    `select current_setting('max_connections'), current_setting('work_mem'),
+      current_setting('random_page_cost'), current_setting('my.own', true)`))[0]
+  {
+    await using postgres = await start(dir)
+    expect(await show(postgres)).toEqual(['200', '16MB', '1.1', null])
+    await query(postgres, 'alter system set random_page_cost = 3')
+  }
+  const file = join(dir, 'postgres', 'postgresql.conf')
+  writeFileSync(file, `${readFileSync(file, 'utf8')}\nwork_mem = 32MB\nmax_connections = 50\n`)
+  {
+    await using postgres = await start(dir)
+    expect(await show(postgres)).toEqual(['50', '32MB', '3', null])
+  }
+  const settings = new Map([['work_mem', '8MB'], ['random_page_cost', '2'],
+    ['my.own', 'it\'s \\ mine'], ['max_connections', '60']])
+  await using postgres = await start(dir, 18, null, { settings })
+  expect(await show(postgres)).toEqual(['60', '8MB', '3', 'it\'s \\ mine'])
+})
+
+test.each([
+  ['no_such_setting', '1', /unrecognized configuration parameter "no_such_setting"/],
+  ['work_mem', 'secret', /invalid value for parameter "work_mem"/],
+])('setting %s to %s is refused by name before the server starts', async (name, value, what) => {
+  const refused = start(dataDir({ mode: 0o755 }), 18, null, { settings: new Map([[name, value]]) })
+  await expect(refused).rejects.toMatchObject({
+    code: 'usage', message: expect.stringMatching(what) as string })
+  await expect(refused).rejects.not.toMatchObject({
+    message: expect.stringContaining('secret') as string })
+})
+
+test('lines of pg_hba.conf come before ours, but for our own role', async () => {
+  const dir = dataDir({ mode: 0o755 })
+  await using postgres = await start(dir, 18, null,
+    { hba: ['local all trusted trust', 'host all nobody_else all reject', 'local all all reject'] })
+  await query(postgres, 'create role trusted login; create role nobody_else login')
+  expect(await query(postgres, 'select 1', { user: 'trusted', password: '' })).toEqual([[1]])
+  await expect(query(postgres, 'select 1', { user: 'nobody_else', password: 'x' }))
+    .rejects.toMatchObject({ code: '28000' })
+})
+
+test('a line that PostgreSQL refuses is told with its reason', async () => {
+  await expect(start(dataDir({ mode: 0o755 }), 18, null, { hba: ['local all all ldap'] }))
+    .rejects.toMatchObject({ message: expect.stringMatching(/ldap/) as string })
 })
 
 test('uses a short socket directory when the path is too long', async () => {

@@ -7,14 +7,19 @@ import { join } from 'node:path'
 import { Client } from 'pg'
 import { silentLogger } from '../../src/base/logger.ts'
 import { LSN_ZERO, parseLsn, type Lsn } from '../../src/base/lsn.ts'
+import { NO_POSTGRES_SECTION } from '../../src/config/postgres-section.ts'
 import type { DdlMessage, ReplicationMessage } from '../../src/mirror/replication.ts'
 import { ADMIN_ROLE, EmbeddedPostgres } from '../../src/oltp/embedded-postgres.ts'
+import type { GatewayClients } from '../../src/oltp/host-based-auth.ts'
 import type { EmbeddedVersion } from '../../src/oltp/postgres-binaries.ts'
 import { PostgresReplicationSource } from '../../src/oltp/replication-source.ts'
 import { clientConfig, type Credentials } from '../../src/oltp/target.ts'
 import { ensureUserRole } from '../../src/oltp/user-role.ts'
 
 export const ADMIN: Credentials = { user: ADMIN_ROLE, password: 'admin secret' }
+export const LOCAL_CLIENTS: GatewayClients = {
+  host: '127.0.0.1', tls: 'none', certificates: false,
+}
 export const USER: Credentials = { user: 'slipway', password: 'user secret' }
 
 export class PostgresFixture {
@@ -33,7 +38,7 @@ export class PostgresFixture {
     const postgres = await startOn(dataDir, version)
     await ensureUserRole({
       target: postgres.target, admin: ADMIN, user: 'slipway', password: 'user secret',
-      database: 'slipway',
+      isNewPassword: false, database: 'slipway',
     })
     const fixture = new PostgresFixture(dataDir, version, postgres)
     const admin = await fixture.connect('postgres', ADMIN)
@@ -69,6 +74,7 @@ export class PostgresFixture {
 async function startOn(dataDir: string, version: EmbeddedVersion): Promise<EmbeddedPostgres> {
   return await EmbeddedPostgres.start({
     dataDir, version, adminPassword: 'admin secret', direct: null, logger: silentLogger,
+    section: NO_POSTGRES_SECTION, clients: LOCAL_CLIENTS,
   })
 }
 
