@@ -97,7 +97,8 @@ export const OPTIONS = {
     'longest time until a commit is durable in the lake'),
   flushBytes: option('flushBytes', '<size>', '128MB', sizeBytes,
     'changes kept in memory before they are written to the lake'),
-  routeCostMin: option('routeCostMin', '<n>', '5000', z.coerce.number('a number').min(0, 'a number from 0 on'),
+  routeCostMin: option('routeCostMin', '<n>', '5000',
+    z.coerce.number('a number').min(0, 'a number from 0 on'),
     'statements that PostgreSQL estimates below this cost stay there'),
   logLevel: option('logLevel', '<level>', 'info', level, 'trace, debug, info, warn, error'),
 } as const satisfies Record<string, OptionDeclaration>
