@@ -5,9 +5,16 @@ import { SlipwayError } from '../base/errors.ts'
 import { checkTable } from '../delta/fsck.ts'
 import { LocalStorage } from '../storage/local.ts'
 import { describeTable, listFiles, type FileEntry, type TableDetail } from './delta-detail.ts'
+import { addDeltaMaintenance } from './delta-maintenance.ts'
 import { addRowCommands } from './delta-rows.ts'
-import { openSnapshot, openTable, wholeNumber, type ReadOptions } from './delta-table.ts'
+import { openSnapshot, openTable, type ReadOptions } from './delta-table.ts'
+import { wholeNumberOf } from './option-values.ts'
 import { formatTextTable } from './text-table.ts'
+
+interface FsckOptions {
+  readonly allowFolder?: readonly string[]
+  readonly json?: boolean
+}
 
 export function addDeltaCommands(program: Command): void {
   // `--version` after a subcommand is the table's, not the program's.
@@ -27,8 +34,10 @@ export function addDeltaCommands(program: Command): void {
   addRowCommands(delta)
   delta.command('fsck').argument('<path>', 'the table\'s folder')
     .description('check the log, checkpoints, files and deletion vectors; change nothing')
+    .option('--allow-folder <folders...>', 'look at files there, too: shallow clones')
     .option('--json', 'machine-readable output')
-    .action(async (path: string, options: { json?: boolean }) => { await runFsck(path, options) })
+    .action(async (path: string, options: FsckOptions) => { await runFsck(path, options) })
+  addDeltaMaintenance(delta)
 }
 
 function reading(delta: Command, name: string, description: string): Command {
@@ -55,7 +64,7 @@ function textOf(detail: TableDetail): string {
 
 async function runHistory(path: string, options: { limit?: string; json?: boolean })
   : Promise<void> {
-  const limit = options.limit === undefined ? Infinity : wholeNumber('--limit', options.limit)
+  const limit = options.limit === undefined ? Infinity : wholeNumberOf('--limit', options.limit)
   const rows: string[][] = []
   let count = 0
   for await (const entry of (await openTable(path)).history()) {
@@ -98,8 +107,9 @@ function fileRow(file: FileEntry): (string | null)[] {
     String(file.sizeBytes), partition]
 }
 
-async function runFsck(path: string, options: { json?: boolean }): Promise<void> {
-  const report = await checkTable(new LocalStorage({ root: resolve(path) }))
+async function runFsck(path: string, options: FsckOptions): Promise<void> {
+  const report = await checkTable(new LocalStorage({ root: resolve(path),
+    allowedFolders: (options.allowFolder ?? []).map((folder) => resolve(folder)) }))
   if (options.json === true) {
     process.stdout.write(`${JSON.stringify(report)}\n`)
   } else {
@@ -107,7 +117,7 @@ async function runFsck(path: string, options: { json?: boolean }): Promise<void>
       process.stdout.write(`${file}: ${problem}\n`)
     }
     process.stdout.write(`version ${report.version ?? '?'}: ${report.commits} commits, `
-      + `${report.checkpoints} checkpoints, ${report.files} files, `
+      + `${report.checkpoints} checkpoints, ${report.checksums} checksums, ${report.files} files, `
       + `${report.deletionVectors} deletion vectors; ${report.findings.length} problems\n`)
   }
   if (report.findings.length > 0) {

@@ -15,15 +15,14 @@ import type { DeltaTable } from '../delta/table.ts'
 import { version, type Version } from '../delta/version.ts'
 import { DuckDb } from '../olap/duckdb.ts'
 import { DuckDbParquetReader } from '../olap/duckdb-parquet-reader.ts'
-import { openSnapshot, openTable, parseMoment, wholeNumber, type ReadOptions }
-  from './delta-table.ts'
+import { allowedFoldersOf, openSnapshot, openTable, type ReadOptions } from './delta-table.ts'
+import { momentOf, wholeNumberOf } from './option-values.ts'
 import { formatTextTable } from './text-table.ts'
 
 interface RowOptions extends ReadOptions {
   readonly columns?: string
   readonly where?: string
   readonly limit?: string
-  readonly allow?: readonly string[]
 }
 
 interface ChangesOptions extends RowOptions {
@@ -53,7 +52,7 @@ function filtered(command: Command): Command {
     .option('--columns <names>', 'only these columns, as a,b')
     .option('--where <condition>', 'only rows for which it is true: "id > 5 AND name LIKE \'a%\'"')
     .option('--limit <n>', 'at most this many rows')
-    .option('--allow <folder...>', 'files of the table may also lie here (shallow clones)')
+    .option('--allow-folder <folders...>', 'read files there, too: shallow clones')
     .option('--json', 'one JSON object a line')
 }
 
@@ -65,7 +64,7 @@ async function runRows(path: string, options: RowOptions): Promise<void> {
 
 async function runChanges(path: string, options: ChangesOptions): Promise<void> {
   await withScan(path, options, async (scan) => {
-    const table = await openTable(path)
+    const table = await openTable(path, options)
     const from = await rangeEnd(table, '--from', options.from)
     const to = options.to === undefined ? {} : { to: await rangeEnd(table, '--to', options.to) }
     await printRows(tableChanges(table, { ...scan, from, ...to }), options)
@@ -75,26 +74,24 @@ async function runChanges(path: string, options: ChangesOptions): Promise<void> 
 /** A version, or a moment's. */
 async function rangeEnd(table: DeltaTable, option: '--from' | '--to', text: string)
   : Promise<Version> {
-  if (/^\d+$/.test(text)) return version(wholeNumber(option, text))
-  const moment = parseMoment(option, text)
+  if (/^\d+$/.test(text)) return version(wholeNumberOf(option, text))
+  const moment = momentOf(option, text)
   return option === '--from' ? await versionFrom(table.storage, table.snapshot, moment)
-    : (await table.atTimestamp(moment)).version
+    : moment >= table.snapshot.timestampMs ? table.snapshot.version
+      : (await table.atTimestamp(moment)).version
 }
 
 async function withScan(path: string, options: RowOptions,
   work: (scan: ScanOptions) => Promise<void>): Promise<void> {
-  const root = resolve(path)
-  const allowedFolders = (options.allow ?? []).map((folder) => resolve(folder))
   const columns = options.columns === undefined ? {} : { columns: namesIn(options.columns) }
   const where = options.where === undefined ? {} : { where: parsePredicate(options.where) }
-  const { storage } = await openTable(path)
+  const { storage } = await openTable(path, options)
   const tempDirectory = await mkdtemp(join(tmpdir(), 'slipway-rows-'))
   try {
     await using duckdb = await DuckDb.open({ threads: availableParallelism(),
-      memoryLimit: MEMORY_LIMIT, tempDirectory, directories: [root, ...allowedFolders],
-      macros: [] })
-    await work({ storage, reader: new DuckDbParquetReader(duckdb), allowedFolders, ...columns,
-      ...where })
+      memoryLimit: MEMORY_LIMIT, tempDirectory,
+      directories: [resolve(path), ...allowedFoldersOf(options)], macros: [] })
+    await work({ storage, reader: new DuckDbParquetReader(duckdb), ...columns, ...where })
   } finally {
     await rm(tempDirectory, { recursive: true, force: true })
   }
@@ -114,7 +111,7 @@ function namesIn(text: string): readonly string[] {
 
 async function printRows(batches: AsyncIterable<RecordBatch>, options: RowOptions)
   : Promise<void> {
-  const limit = options.limit === undefined ? Infinity : wholeNumber('--limit', options.limit)
+  const limit = options.limit === undefined ? Infinity : wholeNumberOf('--limit', options.limit)
   if (options.json === true) await printJson(batches, limit)
   else await printTable(batches, limit)
 }

@@ -5,15 +5,24 @@ import type { Snapshot } from '../delta/snapshot.ts'
 import { DeltaTable } from '../delta/table.ts'
 import { version } from '../delta/version.ts'
 import { LocalStorage } from '../storage/local.ts'
+import { momentOf, wholeNumberOf } from './option-values.ts'
 
 export interface ReadOptions {
   readonly version?: string
   readonly timestamp?: string
+  /** Shallow clones keep files there. */
+  readonly allowFolder?: readonly string[]
   readonly json?: boolean
 }
 
-export async function openTable(path: string): Promise<DeltaTable> {
-  return await DeltaTable.open({ storage: new LocalStorage({ root: resolve(path) }) })
+export async function openTable(path: string, options: ReadOptions = {}): Promise<DeltaTable> {
+  return await DeltaTable.open({ storage: new LocalStorage({ root: resolve(path),
+    allowedFolders: allowedFoldersOf(options) }) })
+}
+
+/** Absolute. */
+export function allowedFoldersOf(options: ReadOptions): readonly string[] {
+  return (options.allowFolder ?? []).map((folder) => resolve(folder))
 }
 
 /** The snapshot that --version or --timestamp asks for, else the newest. */
@@ -21,22 +30,10 @@ export async function openSnapshot(path: string, options: ReadOptions): Promise<
   if (options.version !== undefined && options.timestamp !== undefined) {
     throw new SlipwayError('usage', '--version and --timestamp exclude each other')
   }
-  const table = await openTable(path)
+  const table = await openTable(path, options)
   if (options.version !== undefined) {
-    return await table.at(version(wholeNumber('--version', options.version)))
+    return await table.at(version(wholeNumberOf('--version', options.version)))
   }
   if (options.timestamp === undefined) return table.snapshot
-  return await table.atTimestamp(parseMoment('--timestamp', options.timestamp))
-}
-
-/** Milliseconds. */
-export function parseMoment(option: string, text: string): number {
-  const moment = Date.parse(text)
-  if (!Number.isNaN(moment)) return moment
-  throw new SlipwayError('usage', `${option} is a moment such as 2026-11-23T22:00:00Z`)
-}
-
-export function wholeNumber(option: string, text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new SlipwayError('usage', `${option} is a whole number`)
-  return Number(text)
+  return await table.atTimestamp(momentOf('--timestamp', options.timestamp))
 }

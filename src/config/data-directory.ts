@@ -7,15 +7,16 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import {
-  accessSync, chmodSync, closeSync, constants, linkSync, mkdirSync, openSync, readFileSync,
-  readdirSync, renameSync, rmSync, writeFileSync, writeSync,
+  accessSync, chmodSync, closeSync, constants, existsSync, linkSync, mkdirSync, openSync,
+  readFileSync, readdirSync, renameSync, rmSync, writeFileSync, writeSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { SlipwayError } from '../base/errors.ts'
 import { processStartTime } from '../base/process-identity.ts'
 
 const LAYOUT_VERSION = 1
+const LAYOUT_FILE = 'layout.json'
 const SOCKET_PATH_MAX_BYTES = 103
 
 export class DataDirectory {
@@ -39,13 +40,24 @@ export class DataDirectory {
     return join(tmpdir(), `slipway-${digest}.sock`)
   }
 
+  /** The data directory that a path lies in the lake of; null for a path of no mirror. */
+  static ofLakePath(path: string): DataDirectory | null {
+    for (let at = resolve(path); dirname(at) !== at; at = dirname(at)) {
+      const root = dirname(at)
+      if (basename(at) === 'lake' && existsSync(join(root, LAYOUT_FILE))) {
+        return new DataDirectory(root)
+      }
+    }
+    return null
+  }
+
   get endpointsFile(): string { return join(this.run, 'endpoints.json') }
   get #lockFile(): string { return join(this.root, 'slipway.lock') }
 
   /** Makes the folders. Throws 'data-dir-unusable' naming the path and the reason. */
   prepare(): void {
     try {
-      mkdirSync(this.root, { recursive: true })
+      makeDirectory(this.root)
       accessSync(this.root, constants.W_OK | constants.X_OK)
       for (const folder of [this.run, this.log, this.lake, this.index]) {
         mkdirSync(folder, { recursive: true })
@@ -62,7 +74,7 @@ export class DataDirectory {
   }
 
   #checkLayout(): void {
-    const file = join(this.root, 'layout.json')
+    const file = join(this.root, LAYOUT_FILE)
     let text: string
     try {
       text = readFileSync(file, 'utf8')
@@ -91,7 +103,7 @@ export class DataDirectory {
         } catch (error) {
           if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
         }
-        const holder = this.#holder()
+        const holder = this.holder()
         if (holder !== null) {
           throw new SlipwayError('data-dir-held',
             `${this.root} is in use by the Slipway with process id ${holder}`,
@@ -106,7 +118,7 @@ export class DataDirectory {
   }
 
   /** The living holder's process id; null when there is none or it died. */
-  #holder(): number | null {
+  holder(): number | null {
     try {
       const lock: unknown = JSON.parse(readFileSync(this.#lockFile, 'utf8'))
       if (typeof lock !== 'object' || lock === null) return null
@@ -199,4 +211,16 @@ export interface Endpoints {
   readonly postgres: { readonly host: string; readonly port: number; readonly database: string
     readonly user: string }
   readonly http: { readonly url: string }
+}
+
+/** Not mkdir's own `recursive`, which never ends on file systems such as /proc. */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return
+  makeDirectory(dirname(path))
+  try {
+    mkdirSync(path)
+  } catch (error) {
+    // Two that start at once: the lock is what decides between them.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
 }

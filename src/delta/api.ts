@@ -10,8 +10,11 @@ export type { Action, AddFile, ChangeFile, CommitInfo, DeletionVectorDescriptor,
 export { version, type Version } from './version.ts'
 export { column, parseSchema, printSchema, type DataType, type StructField, type StructType }
   from './schema.ts'
-export { addColumn, dropColumn, enableColumnMapping, physicalName, renameColumn }
+export { addColumn, commentOn, dropColumn, enableColumnMapping, physicalName, renameColumn }
   from './column-mapping.ts'
+export { widenColumn } from './type-widening.ts'
+export { setProperties, unsetProperties } from './table-properties.ts'
+export { partitionFolder, partitionText } from './partitioning.ts'
 export { DeltaTable, type CreateOptions, type TableOptions } from './table.ts'
 export type { Snapshot } from './snapshot.ts'
 export type { CommitOutcome, Transaction, TransactionOptions } from './transaction.ts'
@@ -35,3 +38,10 @@ export { filesMatching } from './data-skipping.ts'
 export { scanTable, type ScanOptions } from './table-scan.ts'
 export { tableChanges, type ChangeOptions } from './changes.ts'
 export { jsonRows } from './json-rows.ts'
+export type { ParquetRewriter, RewriteRequest, RewriteSource, RewrittenFile }
+  from './parquet-rewriter.ts'
+export { optimize, type OptimizeOptions, type OptimizeReport } from './optimize.ts'
+export { restore, type RestoreReport, type RestoreTarget } from './restore.ts'
+export { vacuum, type VacuumOptions, type VacuumReport } from './vacuum.ts'
+export { keepsChangeFeed, writeChangeFiles, type ChangeType, type RowChanges }
+  from './change-feed-writer.ts'

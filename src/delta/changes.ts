@@ -18,7 +18,6 @@ import { SlipwayError } from '../base/errors.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { Action, AddFile, ChangeFile, PartitionValues, RemoveFile } from './actions.ts'
 import { mappingMode, physicalName } from './column-mapping.ts'
-import { localDataFile } from './data-file.ts'
 import { pathIdentity } from './data-path.ts'
 import { deletionVectorId, readDeletionVector } from './deletion-vector.ts'
 import { commitTimes } from './history.ts'
@@ -28,7 +27,7 @@ import { bindPredicate, findField } from './predicate.ts'
 import { RowBitmap } from './row-bitmap.ts'
 import { column, type StructField, type StructType } from './schema.ts'
 import type { CommitContent, Snapshot } from './snapshot.ts'
-import { partitionConstants, projection, type ScanOptions } from './table-scan.ts'
+import { localFile, partitionConstants, projection, type ScanOptions } from './table-scan.ts'
 import type { DeltaTable } from './table.ts'
 import type { Value } from './value.ts'
 import { nextVersion, version, type Version } from './version.ts'
@@ -93,8 +92,7 @@ async function * changeFiles(table: DeltaTable, options: ChangeOptions, end: Sna
     requireFeed(after)
     yield * commitFiles({ storage, commit, before, timestampMs: timeOf(commit),
       partitionColumns: partitionFields(before ?? after, end),
-      newPartitionColumns: partitionFields(after, end),
-      allowedFolders: options.allowedFolders ?? [] })
+      newPartitionColumns: partitionFields(after, end) })
     before = after
   }
 }
@@ -134,16 +132,15 @@ interface Commit {
   /** Of files that were there before, and of those that the commit adds. */
   readonly partitionColumns: readonly StructField[]
   readonly newPartitionColumns: readonly StructField[]
-  readonly allowedFolders: readonly string[]
 }
 
 /** CH1. */
-function * commitFiles(about: Commit): Generator<ReadFile> {
+async function * commitFiles(about: Commit): AsyncGenerator<ReadFile> {
   const told = about.commit.actions.filter((action) => 'cdc' in action)
     .map((action) => action.cdc).sort(byPath)
   if (told.length > 0) {
     for (const file of told) {
-      yield readFile(about, file, file.partitionValues, about.newPartitionColumns,
+      yield await readFile(about, file, file.partitionValues, about.newPartitionColumns,
         { rows: { kind: 'all' }, type: null })
     }
     return
@@ -155,11 +152,11 @@ function * commitFiles(about: Commit): Generator<ReadFile> {
       && deletionVectorId(add.deletionVector) === deletionVectorId(remove.deletionVector)
     if (sameRows) continue
     if (remove !== undefined) {
-      yield readFile(about, remove, valuesOf(about, remove), about.partitionColumns,
+      yield await readFile(about, remove, valuesOf(about, remove), about.partitionColumns,
         { rows: gone(about.storage, remove, add), type: 'delete' })
     }
     if (add !== undefined) {
-      yield readFile(about, add, add.partitionValues, about.newPartitionColumns,
+      yield await readFile(about, add, add.partitionValues, about.newPartitionColumns,
         { rows: gone(about.storage, add, remove), type: 'insert' })
     }
   }
@@ -213,15 +210,14 @@ function valuesOf({ before }: Commit, remove: RemoveFile): PartitionValues {
     'a remove has no partition values, and the log before it is gone')
 }
 
-function readFile(about: Commit, file: { readonly path: string }, values: PartitionValues,
+async function readFile(about: Commit, file: { readonly path: string }, values: PartitionValues,
   partitionColumns: readonly StructField[], change: { readonly rows: RowSelection
-    readonly type: 'insert' | 'delete' | null }): ReadFile {
+    readonly type: 'insert' | 'delete' | null }): Promise<ReadFile> {
   const { commit, storage } = about
   const constants = new Map<string, Value | null>(partitionConstants(partitionColumns, values))
   if (change.type !== null) constants.set(TYPE, { kind: 'string', value: change.type })
   constants.set('_commit_version', { kind: 'integer', value: BigInt(commit.version) })
   constants.set('_commit_timestamp',
     { kind: 'timestamp', micros: BigInt(Math.floor(about.timestampMs)) * 1000n })
-  return { path: localDataFile(storage, file.path, about.allowedFolders), constants,
-    rows: change.rows }
+  return { path: await localFile(storage, file.path), constants, rows: change.rows }
 }

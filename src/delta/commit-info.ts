@@ -2,13 +2,14 @@
  * commitInfo: the first action of every commit of ours: who did what, and when.
  */
 import { randomUUID } from 'node:crypto'
-import type { CommitInfo, Metadata } from './actions.ts'
+import type { Action, CommitInfo, Metadata } from './actions.ts'
 
 /** `metadata`: the table's once the commit stands; it says whether in-commit time is kept. */
 export function commitInfoOf(options: {
   readonly operation: string
   readonly operationParameters: Readonly<Record<string, string>>
   readonly timestampMs: number
+  readonly operationMetrics?: Readonly<Record<string, string>>
   readonly isBlindAppend: boolean
   readonly metadata: Metadata
 }): CommitInfo {
@@ -18,8 +19,17 @@ export function commitInfoOf(options: {
     timestamp: options.timestampMs,
     operation: options.operation,
     operationParameters: options.operationParameters,
+    ...options.operationMetrics === undefined ? {}
+      : { operationMetrics: options.operationMetrics },
     engineInfo: 'Slipway',
     isBlindAppend: options.isBlindAppend,
     txnId: randomUUID(),
   }
+}
+
+export function txnIdOf(actions: readonly Action[]): string | null {
+  for (const action of actions) {
+    if ('commitInfo' in action) return action.commitInfo.txnId ?? null
+  }
+  return null
 }

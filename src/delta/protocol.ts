@@ -20,7 +20,8 @@ const READABLE: ReadonlySet<string> = new Set(['deletionVectors', 'timestampNtz'
 /** Kept by every commit of ours, or harmless as long as the property named is not set. */
 const WRITABLE: ReadonlySet<string> = new Set(['deletionVectors', 'timestampNtz', 'columnMapping',
   'inCommitTimestamp', 'appendOnly', 'invariants', 'checkConstraints', 'generatedColumns',
-  'changeDataFeed', 'domainMetadata', 'vacuumProtocolCheck', 'allowColumnDefaults'])
+  'changeDataFeed', 'domainMetadata', 'vacuumProtocolCheck', 'allowColumnDefaults', 'typeWidening',
+  'typeWidening-preview', 'v2Checkpoint'])
 
 /** Features that belong in both lists. */
 const READER_WRITER: ReadonlySet<string> = new Set(['deletionVectors', 'timestampNtz',
@@ -61,6 +62,7 @@ export function requireReadable(protocol: Protocol): void {
 /** P2, P3. Throws `delta-unsupported`. */
 export function requireWritable(protocol: Protocol, metadata: Metadata): void {
   requireReadable(protocol)
+  mappingMode(metadata)
   if (protocol.minWriterVersion > 7) {
     throw new SlipwayError('delta-unsupported',
       `the table asks for writer version ${protocol.minWriterVersion}; 1 to 7 are supported`)
@@ -94,26 +96,45 @@ function featuresInUse(metadata: Metadata): readonly string[] {
 /** The protocol of a table that we make: (3,7) and nothing that it does not need. */
 export function protocolFor(schema: StructType, configuration: Readonly<Record<string, string>>)
   : Protocol {
-  const wanted = ['deletionVectors']
-  if (containsPrimitive(schema, 'timestamp_ntz')) wanted.push('timestampNtz')
-  if ((configuration['delta.columnMapping.mode'] ?? 'none') !== 'none') wanted.push('columnMapping')
-  if (configuration['delta.enableInCommitTimestamps'] === 'true') wanted.push('inCommitTimestamp')
-  if (configuration['delta.enableChangeDataFeed'] === 'true') wanted.push('changeDataFeed')
-  return withFeatures({ minReaderVersion: 1, minWriterVersion: 2 }, wanted, { restate: false })
+  return withFeatures({ minReaderVersion: 1, minWriterVersion: 2 },
+    ['deletionVectors', ...featuresFor(schema, configuration)], { restate: false })
 }
 
 /** The protocol once `metadata` is the table's: features it needs are added, none is removed. */
 export function protocolCovering(protocol: Protocol, metadata: Metadata): Protocol {
-  const wanted: string[] = []
-  if (containsPrimitive(parseSchema(metadata.schemaString), 'timestamp_ntz')) {
-    wanted.push('timestampNtz')
-  }
-  if (mappingMode(metadata) !== 'none') wanted.push('columnMapping')
-  const properties = metadata.configuration
-  if (properties['delta.enableInCommitTimestamps'] === 'true') wanted.push('inCommitTimestamp')
-  if (properties['delta.enableChangeDataFeed'] === 'true') wanted.push('changeDataFeed')
-  const missing = wanted.filter((feature) => !hasFeature(protocol, feature))
+  const missing = featuresFor(parseSchema(metadata.schemaString), metadata.configuration)
+    .filter((feature) => !hasFeature(protocol, feature)
+      && !hasFeature(protocol, `${feature}-preview`))
   return missing.length === 0 ? protocol : withFeatures(protocol, missing, { restate: true })
+}
+
+/** `protocol` with what `other` asks for beside; itself when that is nothing. */
+export function protocolJoined(protocol: Protocol, other: Protocol): Protocol {
+  const missing = [...readerFeatures(other), ...writerFeatures(other)]
+    .filter((feature) => !hasFeature(protocol, feature))
+  return missing.length === 0 ? protocol : withFeatures(protocol, missing, { restate: true })
+}
+
+/** A property that needs a feature, by the value that asks for it. */
+const FEATURE_OF_PROPERTY: readonly (readonly [string, string, string])[] = [
+  ['delta.enableDeletionVectors', 'true', 'deletionVectors'],
+  ['delta.enableInCommitTimestamps', 'true', 'inCommitTimestamp'],
+  ['delta.enableChangeDataFeed', 'true', 'changeDataFeed'],
+  ['delta.appendOnly', 'true', 'appendOnly'],
+  ['delta.checkpointPolicy', 'v2', 'v2Checkpoint'],
+]
+
+function featuresFor(schema: StructType, configuration: Readonly<Record<string, string>>)
+  : readonly string[] {
+  const wanted: string[] = []
+  if (containsPrimitive(schema, 'timestamp_ntz')) wanted.push('timestampNtz')
+  if ((configuration['delta.columnMapping.mode'] ?? 'none') !== 'none') {
+    wanted.push('columnMapping')
+  }
+  // A table of the preview keeps to it: both at once are refused by Spark.
+  if (configuration['delta.enableTypeWidening'] === 'true') wanted.push('typeWidening')
+  return [...wanted, ...FEATURE_OF_PROPERTY
+    .filter(([key, value]) => configuration[key] === value).map(([, , feature]) => feature)]
 }
 
 /** Table features (3,7) with `added`; `restate`: what legacy versions implied is named too. */

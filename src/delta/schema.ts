@@ -63,6 +63,28 @@ export function checkSchema(schema: StructType): void {
   }
 }
 
+/**
+ * Throws `usage`: each partition column is a column of a plain type, named once, and some column
+ * is left for the files.
+ */
+export function checkPartitioning(schema: StructType, partitionColumns: readonly string[]): void {
+  for (const [at, name] of partitionColumns.entries()) {
+    const field = schema.fields.find((candidate) => candidate.name === name)
+    if (field === undefined) {
+      throw new SlipwayError('usage', `the partition column ${name} is no column of the table`)
+    }
+    if (typeof field.type !== 'string' || field.type === 'binary') {
+      throw new SlipwayError('usage', `a table cannot be partitioned by ${name}: its type`)
+    }
+    if (partitionColumns.indexOf(name) !== at) {
+      throw new SlipwayError('usage', `the partition column ${name} is named twice`)
+    }
+  }
+  if (partitionColumns.length > 0 && partitionColumns.length === schema.fields.length) {
+    throw new SlipwayError('usage', 'a table needs a column that is no partition column')
+  }
+}
+
 /** Precision and scale of `decimal(p,s)`; null for any other type. */
 export function decimalOf(type: DataType): { precision: number; scale: number } | null {
   if (typeof type !== 'string') return null
@@ -88,6 +110,48 @@ export function structsIn(type: DataType): readonly StructType[] {
     case 'array': return structsIn(type.elementType)
     case 'map': return [...structsIn(type.keyType), ...structsIn(type.valueType)]
   }
+}
+
+/**
+ * A column's name, or the names down to a nested field; inside arrays and maps the steps are
+ * `element`, `key` and `value`.
+ */
+export type FieldPath = string | readonly string[]
+
+/**
+ * The schema with one field changed, or without it (null). Throws `not-found` for a path that
+ * leads nowhere, `usage` when a struct would be left without fields.
+ */
+export function editField(schema: StructType, path: FieldPath,
+  edit: (field: StructField) => StructField | null): StructType {
+  const [name = '', ...rest] = typeof path === 'string' ? [path] : path
+  const at = schema.fields.findIndex((field) => field.name === name)
+  const field = schema.fields[at]
+  if (field === undefined) throw new SlipwayError('not-found', `there is no column ${name}`)
+  const next = rest.length === 0 ? edit(field)
+    : { ...field, type: editInside(field.type, rest, edit) }
+  if (next === null && schema.fields.length === 1) {
+    throw new SlipwayError('usage', `${name} is the only column and cannot be dropped`)
+  }
+  return { type: 'struct', fields: schema.fields.toSpliced(at, 1, ...next === null ? [] : [next]) }
+}
+
+function editInside(type: DataType, path: readonly string[],
+  edit: (field: StructField) => StructField | null): DataType {
+  const [step = '', ...rest] = path
+  if (typeof type !== 'string') {
+    if (type.type === 'struct') return editField(type, path, edit)
+    if (type.type === 'array' && step === 'element') {
+      return { ...type, elementType: editInside(type.elementType, rest, edit) }
+    }
+    if (type.type === 'map' && step === 'key') {
+      return { ...type, keyType: editInside(type.keyType, rest, edit) }
+    }
+    if (type.type === 'map' && step === 'value') {
+      return { ...type, valueType: editInside(type.valueType, rest, edit) }
+    }
+  }
+  throw new SlipwayError('not-found', `there is no column ${step || 'of that path'}`)
 }
 
 /** A nullable top-level column without metadata. */

@@ -1,5 +1,7 @@
 /**
- * Table properties: durations of `metaData.configuration`, in milliseconds.
+ * Table properties: `metaData.configuration`, read and changed.
+ *
+ * T1  A property that the log's meaning hangs on is refused where its value cannot stand.
  *
  * Source: Delta's documentation, "Table properties": Spark's interval texts.
  */
@@ -11,6 +13,11 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   week: 7 * 86_400_000,
 }
 
+const TARGET_FILE_BYTES = 128 * 1024 * 1024
+const BYTES: Readonly<Record<string, number>> = { b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 }
+const FLAGS: ReadonlySet<string> = new Set(['delta.appendOnly', 'delta.enableChangeDataFeed',
+  'delta.enableDeletionVectors', 'delta.enableInCommitTimestamps', 'delta.enableTypeWidening'])
+
 /** How long a removed file stays for readers of older versions. */
 export function deletedFileRetentionMs(metadata: Metadata): number {
   return duration(metadata, 'delta.deletedFileRetentionDuration', 7 * 86_400_000)
@@ -19,6 +26,51 @@ export function deletedFileRetentionMs(metadata: Metadata): number {
 /** How long the log of old versions stays. */
 export function logRetentionMs(metadata: Metadata): number {
   return duration(metadata, 'delta.logRetentionDuration', 30 * 86_400_000)
+}
+
+/** Above this size OPTIMIZE leaves a file alone, and no file that it writes is much larger. */
+export function targetFileBytes(metadata: Metadata): number {
+  const text = metadata.configuration['delta.targetFileSize']
+  if (text === undefined) return TARGET_FILE_BYTES
+  const match = /^\s*(\d+)\s*(b|k|kb|m|mb|g|gb)?\s*$/i.exec(text)
+  const unit = BYTES[(match?.[2] ?? 'b').toLowerCase().charAt(0)] ?? 1
+  if (match === null || Number(match[1]) === 0) {
+    throw new SlipwayError('usage', 'the table property delta.targetFileSize is no size')
+  }
+  return Number(match[1]) * unit
+}
+
+/** T1. Throws `usage`. */
+export function setProperties(metadata: Metadata, properties: Readonly<Record<string, string>>)
+  : Metadata {
+  const next = { ...metadata, configuration: { ...metadata.configuration, ...properties } }
+  checkProperties(metadata, next)
+  return next
+}
+
+/** Unknown ones are no error. T1. */
+export function unsetProperties(metadata: Metadata, keys: readonly string[]): Metadata {
+  const next = { ...metadata, configuration: Object.fromEntries(
+    Object.entries(metadata.configuration).filter(([key]) => !keys.includes(key))) }
+  checkProperties(metadata, next)
+  return next
+}
+
+function checkProperties(before: Metadata, after: Metadata): void {
+  const changed = (key: string): boolean => before.configuration[key] !== after.configuration[key]
+  for (const key of Object.keys({ ...before.configuration, ...after.configuration })) {
+    if (!changed(key)) continue
+    // They belong to the column mapping of the schema, which enableColumnMapping writes.
+    if (key.startsWith('delta.columnMapping.') || key.startsWith('delta.inCommitTimestampEnab')) {
+      throw new SlipwayError('usage', `the table property ${key} cannot be set by itself`)
+    }
+    if (FLAGS.has(key) && !['true', 'false', undefined].includes(after.configuration[key])) {
+      throw new SlipwayError('usage', `the table property ${key} is true or false`)
+    }
+  }
+  deletedFileRetentionMs(after)
+  logRetentionMs(after)
+  targetFileBytes(after)
 }
 
 /** `interval 1 week`, `7 days 12 hours`. Throws `usage` for anything else. */

@@ -3,14 +3,14 @@
  *
  * TS1  The rows are those of the snapshot for which the predicate is true, each once.
  * TS2  They come in one order for one version: files by path, rows by position.
- * TS3  Nothing outside the table's folder is read, but for the folders that the caller allows.
+ * TS3  Nothing outside the table's folder is read, but for the folders that its storage allows.
  */
 import type { RecordBatch } from 'apache-arrow'
 import { SlipwayError } from '../base/errors.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { AddFile, DeletionVectorDescriptor, PartitionValues } from './actions.ts'
 import { mappingMode, physicalName } from './column-mapping.ts'
-import { localDataFile } from './data-file.ts'
+import { filePlace, shownPath } from './data-path.ts'
 import { filesMatching } from './data-skipping.ts'
 import { readDeletionVector } from './deletion-vector.ts'
 import type { ParquetReader, ReadFile, ReadRequest } from './parquet-reader.ts'
@@ -26,12 +26,10 @@ export interface ScanOptions {
   /** Top-level columns, in this order; absent: all. Found as predicate.ts (PD2) finds them. */
   readonly columns?: readonly string[]
   readonly where?: Predicate
-  /** Absolute folders beside the table's own that its log may name: shallow clones. */
-  readonly allowedFolders?: readonly string[]
   readonly signal?: AbortSignal
 }
 
-/** TS1, TS2. Throws `usage` for what it cannot bind; else as ParquetReader.read. */
+/** TS1 to TS3. Throws `usage` for what it cannot bind; else as ParquetReader.read. */
 export function scanTable(snapshot: Snapshot, options: ScanOptions)
   : AsyncGenerator<RecordBatch, void> {
   const { schema, metadata } = snapshot
@@ -53,13 +51,13 @@ export function projection(schema: StructType, columns: readonly string[] | unde
   throw new SlipwayError('usage', `column ${twice.name} is asked for twice`)
 }
 
-function * scanFiles(snapshot: Snapshot, where: BoundPredicate | null, options: ScanOptions)
-  : Generator<ReadFile> {
+async function * scanFiles(snapshot: Snapshot, where: BoundPredicate | null,
+  options: ScanOptions): AsyncGenerator<ReadFile> {
   const files = where === null ? [...snapshot.files()] : [...filesMatching(snapshot, where)]
   const partitionColumns = snapshot.metadata.partitionColumns.map((name) =>
     findField(snapshot.schema, name)[0])
   for (const file of files.sort((a, b) => a.path < b.path ? -1 : 1)) {
-    yield { path: localDataFile(options.storage, file.path, options.allowedFolders ?? []),
+    yield { path: await localFile(options.storage, file.path),
       constants: partitionConstants(partitionColumns, file.partitionValues),
       rows: livingRows(options.storage, file) }
   }
@@ -77,6 +75,18 @@ function positionsOf(storage: Storage, vector: DeletionVectorDescriptor, path: s
     if (!(error instanceof SlipwayError)) throw error
     throw new SlipwayError(error.code, `${path}: ${error.message}`, { cause: error })
   })
+}
+
+/** TS3. Absolute. Throws `delta-unsupported` for what is elsewhere, `delta-corrupt` if missing. */
+export async function localFile(storage: Storage, path: string): Promise<string> {
+  const place = filePlace(storage, path)
+  // Where symbolic links lead is looked at, too.
+  if (await place.storage.stat(place.path) === null) {
+    throw new SlipwayError('delta-corrupt', `data file ${shownPath(path)} is missing`)
+  }
+  const local = place.storage.localPath(place.path)
+  if (local !== null) return local
+  throw new SlipwayError('delta-unsupported', 'rows are read from local tables only')
 }
 
 /** The columns' values, by their logical names, in a file of a table partitioned by them. */

@@ -11,16 +11,19 @@ import { systemClock, type Clock } from '../base/clock.ts'
 import { SlipwayError } from '../base/errors.ts'
 import { tableName, type Storage } from '../storage/storage.ts'
 import type { Action, AddFile, Metadata } from './actions.ts'
-import { commitInfoOf } from './commit-info.ts'
+import { enableColumnMapping, MAPPING_MODE } from './column-mapping.ts'
+import { commitInfoOf, txnIdOf } from './commit-info.ts'
 import { Committer } from './committer.ts'
+import { writeChecksum } from './crc-writer.ts'
 import { readHistory, versionAt, type HistoryEntry } from './history.ts'
 import { readLastCheckpoint } from './log-segment.ts'
 import { loadSnapshot, readCommit } from './log-reader.ts'
+import { requirePartitionValues } from './partitioning.ts'
 import { protocolFor } from './protocol.ts'
-import { checkSchema, printSchema, type StructType } from './schema.ts'
+import { checkPartitioning, checkSchema, printSchema, type StructType } from './schema.ts'
 import { SnapshotBuilder, type Snapshot } from './snapshot.ts'
 import { Transaction, type TransactionOptions } from './transaction.ts'
-import { nextVersion, version, type Version } from './version.ts'
+import { commitPath, nextVersion, version, type Version } from './version.ts'
 
 export interface TableOptions {
   readonly storage: Storage
@@ -72,8 +75,10 @@ export class DeltaTable {
   static async create(options: CreateOptions): Promise<DeltaTable> {
     const { storage, clock = systemClock } = options
     checkSchema(options.schema)
+    checkPartitioning(options.schema, options.partitionColumns ?? [])
     const timestampMs = Math.max(clock.now(), options.notBeforeMs ?? 0)
     const metadata = newMetadata(options, timestampMs)
+    requirePartitionValues(metadata, options.adds ?? [])
     const actions: Action[] = [
       { commitInfo: commitInfoOf({ operation: 'CREATE TABLE', operationParameters: {},
         timestampMs, isBlindAppend: true, metadata }) },
@@ -90,7 +95,9 @@ export class DeltaTable {
     }
     const builder = new SnapshotBuilder()
     builder.commit({ version: first, mtimeMs: timestampMs, actions })
-    return new DeltaTable(storage, clock, builder.build())
+    const snapshot = builder.build()
+    await writeChecksum(storage, snapshot, txnIdOf(actions))
+    return new DeltaTable(storage, clock, snapshot)
   }
 
   /** The newest that this object knows; no I/O. */
@@ -107,9 +114,11 @@ export class DeltaTable {
         if (commit === null) break
         snapshot = snapshot.next(commit)
       }
-      // No next commit: the newest, unless clean-up took it and a checkpoint stands for it.
+      // No next commit: the newest, unless clean-up took it and a checkpoint stands for it. Then
+      // it took the one before, too.
       const hint = await readLastCheckpoint(this.storage)
-      if (hint !== null && hint > snapshot.version) {
+      if (hint !== null && hint > snapshot.version
+        || await this.storage.stat(commitPath(snapshot.version)) === null) {
         snapshot = await loadSnapshot(this.storage, null) ?? snapshot
       }
       this.advance(snapshot)
@@ -127,7 +136,10 @@ export class DeltaTable {
     })
   }
 
-  /** The state at a moment; H2 of history.ts. Throws `not-found` for one before the log. */
+  /**
+   * The state at a moment; H2 of history.ts. Throws `not-found` for one before the oldest
+   * version that can still be read, and for one after the newest.
+   */
   async atTimestamp(timestampMs: number): Promise<Snapshot> {
     const latest = await this.latest()
     return await this.at(await namingTable(this.storage,
@@ -151,7 +163,8 @@ export class DeltaTable {
 }
 
 function newMetadata(options: CreateOptions, timestampMs: number): Metadata {
-  return {
+  const { [MAPPING_MODE]: mapping = 'none', ...configuration } = options.configuration ?? {}
+  const metadata: Metadata = {
     id: randomUUID(),
     ...options.name === undefined ? {} : { name: options.name },
     ...options.description === undefined ? {} : { description: options.description },
@@ -159,9 +172,12 @@ function newMetadata(options: CreateOptions, timestampMs: number): Metadata {
     schemaString: printSchema(options.schema),
     partitionColumns: options.partitionColumns ?? [],
     configuration: { 'delta.enableDeletionVectors': 'true',
-      'delta.enableInCommitTimestamps': 'true', ...options.configuration },
+      'delta.enableInCommitTimestamps': 'true', ...configuration },
     createdTime: timestampMs,
   }
+  if (mapping === 'none') return metadata
+  const mapped = enableColumnMapping(metadata)
+  return { ...mapped, configuration: { ...mapped.configuration, [MAPPING_MODE]: mapping } }
 }
 
 /** D3. */

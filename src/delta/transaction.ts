@@ -7,19 +7,26 @@
  * X3  The commit's time is above every earlier commit's, and not before `notBeforeMs`.
  * X4  Commits of others that do not conflict are rebased over; a conflict is a value.
  * X5  A feature that the metadata needs comes into the protocol with the same commit.
+ * X6  What the table's rules forbid is refused before anything is written: files of another
+ *     partitioning, removals from an append-only table, vectors where they are not enabled.
  */
 import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import { SlipwayError } from '../base/errors.ts'
-import type { Action, AddFile, ChangeFile, DeletionVectorDescriptor, Metadata, Protocol,
-  RemoveFile } from './actions.ts'
-import { commitInfoOf } from './commit-info.ts'
+import { failpoint } from '../base/failpoint.ts'
+import type { Action, AddFile, ChangeFile, DeletionVectorDescriptor, DomainMetadata, Metadata,
+  Protocol, RemoveFile } from './actions.ts'
+import { physicalName } from './column-mapping.ts'
+import { commitInfoOf, txnIdOf } from './commit-info.ts'
 import { Committer } from './committer.ts'
 import { conflictWith, type ConflictReason, type Footprint } from './conflict.ts'
+import { writeChecksum } from './crc-writer.ts'
 import { pathIdentity } from './data-path.ts'
 import { readCommit } from './log-reader.ts'
-import { protocolCovering, requireWritable } from './protocol.ts'
-import { checkSchema, parseSchema, printSchema, type StructType } from './schema.ts'
+import { partitionFields, requirePartitionValues } from './partitioning.ts'
+import { hasFeature, protocolCovering, requireWritable, withFeatures } from './protocol.ts'
+import { checkPartitioning, checkSchema, parseSchema, printSchema, type StructType }
+  from './schema.ts'
 import type { Snapshot } from './snapshot.ts'
 import { loosenStats } from './stats.ts'
 import type { DeltaTable } from './table.ts'
@@ -29,6 +36,8 @@ export interface TransactionOptions {
   /** As DESCRIBE HISTORY shows it: WRITE, DELETE, OPTIMIZE … */
   readonly operation: string
   readonly operationParameters?: Readonly<Record<string, string>>
+  /** As DESCRIBE HISTORY shows them: `numOutputRows` … */
+  readonly operationMetrics?: Readonly<Record<string, string>>
   /** The changes were decided by all of the table's rows. */
   readonly readsWholeTable?: boolean
 }
@@ -53,6 +62,7 @@ export class Transaction {
   readonly #removes = new Map<string, { readonly file: AddFile; readonly dataChange: boolean }>()
   readonly #changes: ChangeFile[] = []
   readonly #txns = new Map<string, bigint>()
+  readonly #domains = new Map<string, DomainMetadata>()
   #metadata: Metadata | null = null
   #protocol: Protocol | null = null
   #done = false
@@ -67,7 +77,8 @@ export class Transaction {
   }
 
   get isEmpty(): boolean {
-    return this.#adds.size + this.#removes.size + this.#changes.length + this.#txns.size === 0
+    return this.#adds.size + this.#removes.size + this.#changes.length + this.#txns.size
+      + this.#domains.size === 0
       && this.#metadata === null && this.#protocol === null
   }
 
@@ -87,8 +98,12 @@ export class Transaction {
     return this
   }
 
-  /** The file with more rows deleted: its old form is removed, its new one added. */
+  /** X6. The file with more rows deleted: its old form is removed, its new one added. */
   replaceDeletionVector(file: AddFile, deletionVector: DeletionVectorDescriptor): this {
+    if (this.metadata.configuration['delta.enableDeletionVectors'] !== 'true') {
+      throw new SlipwayError('usage', 'the table does not allow deletion vectors: '
+        + 'delta.enableDeletionVectors is not true')
+    }
     assert(file.stats !== undefined, 'a file with a deletion vector says its numRecords')
     this.remove(file)
     return this.add({ ...file, dataChange: true, stats: loosenStats(file.stats), deletionVector })
@@ -100,8 +115,16 @@ export class Transaction {
     return this
   }
 
+  /** Once a commit has any, they alone are its change feed (change-feed.ts writes them). */
   addChangeFile(file: ChangeFile): this {
     this.#changes.push(file)
+    return this
+  }
+
+  /** `null` removes the domain. Domains that begin with `delta.` belong to table features. */
+  setDomain(domain: string, configuration: string | null): this {
+    this.#domains.set(domain, { domain, configuration: configuration ?? '',
+      removed: configuration === null })
     return this
   }
 
@@ -112,9 +135,14 @@ export class Transaction {
     return this.setMetadata({ ...metadata, schemaString: printSchema(schema) })
   }
 
-  /** X5. */
+  /**
+   * X5. What column-mapping.ts, type-widening.ts and table-properties.ts make of `metadata`.
+   * Throws `usage` for metadata that no table may have.
+   */
   setMetadata(metadata: Metadata): this {
-    checkSchema(parseSchema(metadata.schemaString))
+    const schema = parseSchema(metadata.schemaString)
+    checkSchema(schema)
+    checkPartitioning(schema, metadata.partitionColumns)
     this.#metadata = metadata
     return this
   }
@@ -130,6 +158,7 @@ export class Transaction {
     return this.#metadata ?? this.snapshot.metadata
   }
 
+  /** Makes replay harmless: `snapshot.txn(appId)` says how far the application has come. */
   setTxn(appId: string, version: bigint): this {
     this.#txns.set(appId, version)
     return this
@@ -151,10 +180,13 @@ export class Transaction {
       const timestampMs = Math.max(this.#clock.now(), options.notBeforeMs ?? 0,
         base.timestampMs + 1)
       const actions = this.#actions(base, version, timestampMs)
+      failpoint('commit.before-link')
       const result = await committer.commit(version, actions, { timestampMs })
       if (result.kind === 'committed') {
         const snapshot = base.next({ version, mtimeMs: timestampMs, actions })
         this.#table.advance(snapshot)
+        failpoint('commit.after-link')
+        await writeChecksum(this.#table.storage, snapshot, txnIdOf(actions))
         return { kind: 'committed', version, snapshot, timestampMs, sizeBytes: result.sizeBytes }
       }
       const rebased = await this.#rebase(base)
@@ -185,32 +217,48 @@ export class Transaction {
   }
 
   #footprint(): Footprint {
-    return { removes: new Set(this.#removes.keys()), appIds: new Set(this.#txns.keys()),
-      domains: new Set(), readsWholeTable: this.#options.readsWholeTable === true }
+    return { removes: new Set(this.#removes.keys()), adds: new Set(this.#adds.keys()),
+      appIds: new Set(this.#txns.keys()), domains: new Set(this.#domains.keys()),
+      readsWholeTable: this.#options.readsWholeTable === true }
   }
 
+  /** X6. */
   #requireAllowed(base: Snapshot): void {
     const appendOnly = base.metadata.configuration['delta.appendOnly'] === 'true'
     if (appendOnly && [...this.#removes.values()].some((remove) => remove.dataChange)) {
       throw new SlipwayError('usage', 'the table is append-only: its rows cannot be removed')
+    }
+    requirePartitionValues(this.metadata, [...this.#adds.values(), ...this.#changes])
+    const names = (metadata: Metadata): string =>
+      partitionFields(metadata).map(physicalName).join('\0')
+    if (this.#metadata === null || names(this.#metadata) === names(base.metadata)) return
+    for (const file of base.files()) {
+      if (this.#removes.has(pathIdentity(file.path))) continue
+      throw new SlipwayError('usage',
+        'the partition columns of a table change only when all of its files are removed')
     }
   }
 
   #actions(base: Snapshot, version: Version, timestampMs: number): Action[] {
     const metadata = this.#metadata === null ? null
       : withEnablement(base.metadata, this.#metadata, version, timestampMs)
-    const wanted = protocolCovering(this.#protocol ?? base.protocol, metadata ?? base.metadata)
+    const covering = protocolCovering(this.#protocol ?? base.protocol, metadata ?? base.metadata)
+    const wanted = this.#domains.size === 0 || hasFeature(covering, 'domainMetadata') ? covering
+      : withFeatures(covering, ['domainMetadata'], { restate: true })
     requireWritable(wanted, metadata ?? base.metadata)
     const isBlindAppend = this.#removes.size === 0 && metadata === null
       && this.#options.readsWholeTable !== true
     return [
       { commitInfo: commitInfoOf({ operation: this.#options.operation,
         operationParameters: this.#options.operationParameters ?? {}, timestampMs,
+        ...this.#options.operationMetrics === undefined ? {}
+          : { operationMetrics: this.#options.operationMetrics },
         isBlindAppend, metadata: metadata ?? base.metadata }) },
       ...wanted === base.protocol ? [] : [{ protocol: wanted }],
       ...metadata === null ? [] : [{ metaData: metadata }],
       ...[...this.#txns].map(([appId, at]) =>
         ({ txn: { appId, version: at, lastUpdated: timestampMs } })),
+      ...[...this.#domains.values()].map((domainMetadata) => ({ domainMetadata })),
       ...[...this.#removes.values()].map(({ file, dataChange }) =>
         ({ remove: removeOf(file, dataChange, timestampMs) })),
       ...[...this.#adds.values()].map((add) => ({ add })),

@@ -30,6 +30,9 @@ export type CopyTarget =
   | { readonly kind: 'file'; readonly path: string }
   /** Several files, each of about `rowGroupsPerFile` row groups of 122,880 rows. */
   | { readonly kind: 'directory'; readonly path: string; readonly rowGroupsPerFile: number }
+  /** Several files, each of about `fileBytes`. */
+  | { readonly kind: 'files'; readonly path: string; readonly fileBytes: number
+      readonly rowGroupRows: number | null }
 
 export interface FileColumn {
   readonly attnum: number
@@ -45,18 +48,58 @@ export async function copyToParquet(connection: DuckDBConnection, options: {
 }): Promise<readonly WrittenFile[]> {
   const ids = options.columns.map((column) =>
     `${identifier(column.physicalName)}: ${fieldId(column)}`)
-  const settings = ['FORMAT parquet', 'COMPRESSION snappy', 'RETURN_STATS',
-    `PARQUET_VERSION ${options.columns.some((column) => isFloat(column.mirror)) ? 'v1' : 'v2'}`,
-    `FIELD_IDS {${ids.join(', ')}}`]
-  if (options.target.kind === 'directory') {
-    settings.push(`ROW_GROUPS_PER_FILE ${options.target.rowGroupsPerFile}`,
-      'FILENAME_PATTERN \'part-{uuid}\'')
-  }
-  const sql = `COPY (${options.select}) TO ${literal(options.target.path)} (${settings.join(', ')})`
-  const result = await asLakeFailure(() => connection.runAndReadAll(sql))
+  const copied = await copyWithStats(connection, {
+    select: options.select, target: options.target, fieldIds: `{${ids.join(', ')}}`,
+    hasFloats: options.columns.some((column) => isFloat(column.mirror)),
+  })
   const decimals = new Set(options.columns.filter((column) => column.mirror.kind === 'decimal')
     .map((column) => column.physicalName))
-  return result.getRowObjects().map((row) => writtenFile(row, decimals))
+  return copied.map((file) => ({ ...file, columns: file.columns.flatMap((column) => {
+    const [physicalName = '', ...inside] = column.path
+    if (inside.length > 0) return []
+    const { min, max, nullCount, hasNaN } = column
+    const exact = (text: string | null): string | null =>
+      text !== null && decimals.has(physicalName) ? withUnit(text) : text
+    return [{ physicalName, min: exact(min), max: exact(max), nullCount, hasNaN }]
+  }) }))
+}
+
+export interface CopiedColumn {
+  /** Of the leaf, outermost first. */
+  readonly path: readonly string[]
+  readonly min: string | null
+  readonly max: string | null
+  readonly nullCount: number | null
+  readonly hasNaN: boolean
+}
+
+export interface CopiedFile {
+  readonly path: string
+  readonly rows: number
+  readonly sizeBytes: number
+  readonly columns: readonly CopiedColumn[]
+}
+
+/** PW2, PW3. `fieldIds`: as COPY's FIELD_IDS has it. */
+export async function copyWithStats(connection: DuckDBConnection, options: {
+  readonly select: string
+  readonly fieldIds: string
+  readonly hasFloats: boolean
+  readonly target: CopyTarget
+}): Promise<readonly CopiedFile[]> {
+  const { target } = options
+  const settings = ['FORMAT parquet', 'COMPRESSION snappy', 'RETURN_STATS',
+    `PARQUET_VERSION ${options.hasFloats ? 'v1' : 'v2'}`]
+  if (options.fieldIds !== '{}') settings.push(`FIELD_IDS ${options.fieldIds}`)
+  if (target.kind !== 'file') settings.push('FILENAME_PATTERN \'part-{uuid}\'')
+  if (target.kind === 'directory') settings.push(`ROW_GROUPS_PER_FILE ${target.rowGroupsPerFile}`)
+  if (target.kind === 'files') {
+    settings.push(`FILE_SIZE_BYTES ${target.fileBytes}`)
+    if (target.rowGroupRows !== null) settings.push(`ROW_GROUP_SIZE ${target.rowGroupRows}`)
+  }
+  const sql = `COPY (${options.select}) TO ${literal(target.path)} (${settings.join(', ')})`
+  const result = await asLakeFailure(() => connection.runAndReadAll(sql))
+  return result.getRowObjects().map(copiedFile)
 }
 
 function isFloat(type: MirrorType): boolean {
@@ -74,40 +117,30 @@ function fieldId(column: FileColumn): string {
 interface Entries { readonly entries: readonly { readonly key: DuckDBValue
   readonly value: DuckDBValue }[] }
 
-function writtenFile(row: Record<string, DuckDBValue>, decimals: ReadonlySet<string>)
-  : WrittenFile {
-  const columns: WrittenFileColumn[] = []
-  for (const { key, value } of (row.column_statistics as unknown as Entries).entries) {
-    const name = columnName(String(key))
-    if (name === null) continue
-    const stats = new Map((value as unknown as Entries).entries.map(
-      (entry) => [String(entry.key), String(entry.value)]))
-    const nullCount = stats.get('null_count')
-    const bound = (side: 'min' | 'max'): string | null => {
-      const text = stats.get(side) ?? null
-      return text !== null && decimals.has(name) ? withUnit(text) : text
-    }
-    columns.push({
-      physicalName: name,
-      min: bound('min'),
-      max: bound('max'),
-      nullCount: nullCount === undefined ? null : Number(nullCount),
-      hasNaN: stats.get('has_nan') === 'true' || stats.get('has_nan') === '1',
-    })
-  }
+function copiedFile(row: Record<string, DuckDBValue>): CopiedFile {
+  const entries = (row.column_statistics as unknown as Entries).entries
   return { path: String(row.filename), rows: Number(row.count),
-    sizeBytes: Number(row.file_size_bytes), columns }
+    sizeBytes: Number(row.file_size_bytes),
+    columns: entries.map(({ key, value }) => {
+      const stats = new Map((value as unknown as Entries).entries.map(
+        (entry) => [String(entry.key), String(entry.value)]))
+      const nullCount = stats.get('null_count')
+      return { path: columnPath(String(key)), min: stats.get('min') ?? null,
+        max: stats.get('max') ?? null,
+        nullCount: nullCount === undefined ? null : Number(nullCount),
+        hasNaN: stats.get('has_nan') === 'true' || stats.get('has_nan') === '1' }
+    }) }
 }
 
 /** DuckDB prints a DECIMAL(n,n) as `-.50`: no number, to JSON. */
-function withUnit(decimal: string): string {
+export function withUnit(decimal: string): string {
   return decimal.replace(/^-?(?=\.)/, (sign) => `${sign}0`)
 }
 
-/** Keys read `"name"`, doubled quotes inside; nested ones `"name"."list"."element"`: not wanted. */
-function columnName(key: string): string | null {
-  const match = /^"((?:[^"]|"")*)"$/.exec(key)
-  return match?.[1]?.replaceAll('""', '"') ?? null
+/** Keys read `"name"."inner"`, doubled quotes inside. */
+function columnPath(key: string): readonly string[] {
+  return [...key.matchAll(/"((?:[^"]|"")*)"(?:\.|$)/g)]
+    .map((match) => (match[1] ?? '').replaceAll('""', '"'))
 }
 
 /** PW3. DuckDB reports a full disk as an IO error whose text holds the system's message. */

@@ -5,7 +5,8 @@ import { mkdtempSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { checkedPath, type PutResult, type Storage, type StoredObject } from './storage.ts'
+import { checkedPath, type PutOptions, type PutResult, type Storage, type StoredObject }
+  from './storage.ts'
 
 export class MemoryStorage implements Storage {
   readonly root = 'memory:'
@@ -43,8 +44,7 @@ export class MemoryStorage implements Storage {
       : { path, size: found.body.length, mtimeMs: found.mtimeMs })
   }
 
-  putIfAbsent(path: string, body: Uint8Array, options: { readonly mtimeMs?: number } = {})
-    : Promise<PutResult> {
+  putIfAbsent(path: string, body: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
     if (this.#objects.has(checkedPath(path))) return Promise.resolve('exists')
     this.#objects.set(path, { body: Buffer.from(body), mtimeMs: options.mtimeMs ?? Date.now() })
     return Promise.resolve('created')
@@ -71,6 +71,10 @@ export class MemoryStorage implements Storage {
   }
 
   localPath(): null {
+    return null
+  }
+
+  elsewhere(): null {
     return null
   }
 

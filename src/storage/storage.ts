@@ -5,7 +5,8 @@
  *     others `exists`, and no reader ever sees a part of the body.
  * O2  What a call has created or replaced survives a power cut when the call has returned.
  * O3  `list` goes in the order of UTF-16 code units, so fixed-width names come in their order.
- * O4  A path never leaves the root: absolute paths, `..` and NUL are refused.
+ * O4  A path never leaves the root: absolute paths, `..` and NUL are refused, and so are links
+ *     that lead out of it, unless the storage was told to allow where they lead.
  */
 import { SlipwayError } from '../base/errors.ts'
 
@@ -18,6 +19,11 @@ export interface StoredObject {
 }
 
 export type PutResult = 'created' | 'exists'
+
+export interface PutOptions {
+  readonly mtimeMs?: number
+  readonly durable?: boolean
+}
 
 export interface Storage {
   /** For messages: a directory, or whatever names the place. */
@@ -39,9 +45,11 @@ export interface Storage {
   listTree(folder: string): Promise<readonly StoredObject[]>
   stat(path: string): Promise<StoredObject | null>
 
-  /** `mtimeMs`: the modification time that the object appears with, from its first moment. */
-  putIfAbsent(path: string, body: Uint8Array, options?: { readonly mtimeMs?: number })
-    : Promise<PutResult>
+  /**
+   * `mtimeMs`: the modification time that the object appears with, from its first moment.
+   * `durable: false` gives up O2: after a power cut the object may be missing or damaged.
+   */
+  putIfAbsent(path: string, body: Uint8Array, options?: PutOptions): Promise<PutResult>
   /** Creates or replaces, atomically. */
   put(path: string, body: Uint8Array): Promise<void>
   /** Moves a file from `stagingDirectory` in under `path`; `exists` leaves it where it was. */
@@ -52,6 +60,11 @@ export interface Storage {
   delete(path: string): Promise<void>
   /** The object's path for readers that open files themselves; null when it is not a file. */
   localPath(path: string): string | null
+  /**
+   * A file outside of the root, by its absolute path, where the storage was allowed to go there
+   * (shallow clones); null where it was not.
+   */
+  elsewhere(path: string): { readonly storage: Storage; readonly path: string } | null
 }
 
 /** How messages name the table. */

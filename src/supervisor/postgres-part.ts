@@ -48,8 +48,7 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Runn
 async function useExternal(
   { config, directory }: StartPostgresOptions, url: string,
 ): Promise<RunningPostgres> {
-  const { target, database, ...credentials } = parsePostgresUrl(url)
-  await checkExternalPostgres({ target, database, ...credentials })
+  const { target, database, ...credentials } = await checkExternalPostgres(parsePostgresUrl(url))
   // For `slipway sql` and its like.
   const password = config.password ?? credentials.password
   if (password !== null) directory.keepSecret('password', password)

@@ -1,10 +1,11 @@
 /** Column mapping as metadata alone (M1 to M3), schemas (S1 to S3) and protocols (P1 to P3). */
 import { describe, expect, it } from 'vitest'
 import type { Metadata, Protocol } from '../../src/delta/actions.ts'
-import { addColumn, dropColumn, enableColumnMapping, mappingId, mappingMode, physicalName,
-  renameColumn } from '../../src/delta/column-mapping.ts'
+import { addColumn, commentOn, dropColumn, enableColumnMapping, mappingId, mappingMode,
+  physicalName, renameColumn } from '../../src/delta/column-mapping.ts'
 import { protocolCovering, protocolFor, readerFeatures, requireReadable, requireWritable,
   writerFeatures } from '../../src/delta/protocol.ts'
+import { widenColumn } from '../../src/delta/type-widening.ts'
 import { checkSchema, column, parseSchema, printSchema, type StructType }
   from '../../src/delta/schema.ts'
 
@@ -48,7 +49,40 @@ describe('column mapping', () => {
     expect(renamed.partitionColumns).toEqual(['key'])
     expect(() => renameColumn(enabled, 'id', 'S')).toThrow('ignoring case')
     expect(() => renameColumn(enabled, 'nope', 'x')).toThrow('no column')
-    expect(() => renameColumn(metadata(), 'id', 'x')).toThrow('not enabled')
+  })
+
+  it('the first rename or drop enables it, nested fields included', () => {
+    const first = renameColumn(metadata(), ['s', 'y'], 'z')
+    expect(mappingMode(first)).toBe('name')
+    expect(parseSchema(first.schemaString).fields[1]?.type).toMatchObject({ fields: [
+      { name: 'x' }, { name: 'z', metadata: { 'delta.columnMapping.physicalName': 'y' } }] })
+    expect(fields(dropColumn(metadata(), 'a')).map(({ name }) => name)).toEqual(['id', 's'])
+    const without = dropColumn(enabled, ['s', 'x'])
+    expect(() => dropColumn(without, ['s', 'y'])).toThrow('only column')
+    const added = addColumn(without, column('w', 'long'), { into: 's' })
+    expect(parseSchema(added.schemaString).fields[1]?.type).toMatchObject({ fields: [
+      { name: 'y' }, { name: 'w', metadata: { 'delta.columnMapping.id': 10 } }] })
+    expect(() => addColumn(enabled, { ...column('n', 'long'), nullable: false }))
+      .toThrow('nullable')
+  })
+
+  it('comments and widened types are metadata of their field', () => {
+    const told = commentOn(commentOn(enabled, 'id', 'key'), 'a', 'list')
+    expect(parseSchema(told.schemaString).fields.map((field) => field.metadata.comment))
+      .toEqual(['key', undefined, 'list'])
+    expect(commentOn(commentOn(enabled, 'id', 'key'), 'id', null)).toEqual(enabled)
+    const wide = widenColumn(widenColumn(enabled, ['s', 'x'], 'long'), ['a', 'element'],
+      'decimal(12,3)')
+    const [, s, a] = parseSchema(wide.schemaString).fields
+    expect(s?.type).toMatchObject({ fields: [{ type: 'long', metadata: {
+      'delta.typeChanges': [{ fromType: 'integer', toType: 'long' }] } }, {}] })
+    expect(a).toMatchObject({ type: { elementType: 'decimal(12,3)' }, metadata: {
+      'delta.typeChanges': [{ fromType: 'decimal(10,2)', toType: 'decimal(12,3)',
+        fieldPath: 'element' }] } })
+    expect(() => widenColumn(enabled, ['a', 'element'], 'decimal(10,3)')).toThrow('widened')
+    expect(() => widenColumn(enabled, ['s', 'y'], 'long')).toThrow('widened')
+    expect(writerFeatures(protocolCovering(protocolFor(SCHEMA, {}), wide)))
+      .toEqual(['deletionVectors', 'columnMapping', 'typeWidening'])
   })
 
   it('M2, M3: a dropped name comes back with another id and physical name', () => {

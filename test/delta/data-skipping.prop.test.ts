@@ -9,7 +9,7 @@ import { expect, it } from 'vitest'
 import type { AddFile } from '../../src/delta/actions.ts'
 import { filesMatching } from '../../src/delta/data-skipping.ts'
 import { ExactNumber } from '../../src/delta/exact-json.ts'
-import { bindPredicate, type Predicate } from '../../src/delta/predicate.ts'
+import { bindPredicate, type Literal, type Predicate } from '../../src/delta/predicate.ts'
 import { column, type StructField } from '../../src/delta/schema.ts'
 import { buildStats, loosenStats, statValueOf, type ColumnStats } from '../../src/delta/stats.ts'
 import { DeltaTable } from '../../src/delta/table.ts'
@@ -175,11 +175,11 @@ function cellOf(name: string | readonly string[], row: readonly Cell[]): Cell {
 }
 
 function compared(name: string | readonly string[], row: readonly Cell[], op: string,
-  literal: unknown): boolean | null {
+  literal: Literal): boolean | null {
   const cell = cellOf(name, row)
   if (cell === null || literal === null) return null
   const domain = name === 'part' ? ALL.at(-1) : DOMAINS[NAMES.indexOf(String(name))]
-  const text = literal instanceof ExactNumber ? literal.text : String(literal)
+  const text = literal instanceof ExactNumber ? literal.text : literal as string
   const order = domain?.compare(cell, text) ?? 0
   switch (op) {
     case '=': return order === 0

@@ -162,8 +162,9 @@ describe('clean-up', () => {
       await utimes(storage.localPath(commitPath(version(at))), old, old)
     }
     await utimes(storage.localPath(checkpointPath(version(3))), old, old)
-    expect(await clean(Date.now())).toBe(3)
-    expect(await clean(Date.now() + 2 * HOUR)).toBe(4)
+    // Commits and their checksums, and the older checkpoint.
+    expect(await clean(Date.now())).toBe(6)
+    expect(await clean(Date.now() + 2 * HOUR)).toBe(7)
     const opened = await DeltaTable.open({ storage })
     expect(contents(opened.snapshot)).toMatchObject({ version: 8, size: table.snapshot.sizeBytes })
     expect((await opened.at(version(6))).version).toBe(6)

@@ -3,10 +3,16 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { AddFile } from '../../src/delta/actions.ts'
+import type { AddFile, Metadata, PartitionValues } from '../../src/delta/actions.ts'
 import { physicalName } from '../../src/delta/column-mapping.ts'
+import { encodeDataPath } from '../../src/delta/data-path.ts'
+import { readDeletionVector } from '../../src/delta/deletion-vector.ts'
+import { partitionFolder } from '../../src/delta/partitioning.ts'
 import type { DataType, StructType } from '../../src/delta/schema.ts'
+import type { Snapshot } from '../../src/delta/snapshot.ts'
 import { buildStats, statValueOf } from '../../src/delta/stats.ts'
+import { deltaRelation } from '../../src/olap/delta-relation.ts'
+import { DeltaRewriter } from '../../src/olap/delta-rewriter.ts'
 import { DuckDb } from '../../src/olap/duckdb.ts'
 import { ParquetFiles } from '../../src/olap/parquet-files.ts'
 import { copyToParquet } from '../../src/olap/parquet-writer.ts'
@@ -17,11 +23,13 @@ export class DeltaLab implements AsyncDisposable {
   readonly folder: string
   readonly duckdb: DuckDb
   readonly checkpoints: ParquetFiles
+  readonly rewriter: DeltaRewriter
 
   private constructor(folder: string, duckdb: DuckDb) {
     this.folder = folder
     this.duckdb = duckdb
     this.checkpoints = new ParquetFiles(duckdb)
+    this.rewriter = new DeltaRewriter(duckdb)
   }
 
   /** `others`: more folders that its DuckDB may read. */
@@ -37,11 +45,15 @@ export class DeltaLab implements AsyncDisposable {
   }
 
   /** Runs SELECT; its columns must be those of the schema, in order. */
-  async writeFile(storage: LocalStorage, schema: StructType, select: string): Promise<AddFile> {
+  async writeFile(storage: LocalStorage, schema: StructType, select: string,
+    partition?: { readonly metadata: Metadata; readonly values: PartitionValues })
+    : Promise<AddFile> {
     const connection = await this.duckdb.connect()
     try {
-      const path = `part-${randomUUID()}.parquet`
-      await mkdir(storage.root, { recursive: true })
+      const folder = partition === undefined ? ''
+        : partitionFolder(partition.metadata, partition.values)
+      const path = `${folder}part-${randomUUID()}.parquet`
+      await mkdir(join(storage.root, folder), { recursive: true })
       const names = schema.fields.map(physicalName)
       const list = names.map((name, at) => `column${at} AS "${name.replaceAll('"', '""')}"`)
       const [file] = await copyToParquet(connection, {
@@ -53,8 +65,37 @@ export class DeltaLab implements AsyncDisposable {
       })
       if (file === undefined) throw new Error('COPY returned nothing')
       await storage.sync(path)
-      return { path, partitionValues: {}, size: file.sizeBytes, modificationTime: Date.now(),
-        dataChange: true, stats: statsOf(schema, file.rows, file.columns) }
+      return { path: encodeDataPath(path), partitionValues: partition?.values ?? {},
+        size: file.sizeBytes, modificationTime: Date.now(), dataChange: true,
+        stats: statsOf(schema, file.rows, file.columns) }
+    } finally {
+      connection.closeSync()
+    }
+  }
+
+  /** The snapshot's rows as JSON texts, sorted: what the files hold less their vectors. */
+  async rows(storage: LocalStorage, snapshot: Snapshot): Promise<readonly string[]> {
+    const connection = await this.duckdb.connect()
+    const { fields } = snapshot.schema
+    const { partitionColumns } = snapshot.metadata
+    try {
+      const rows: string[] = []
+      for (const add of snapshot.files()) {
+        const path = storage.localPath(decodeURIComponent(add.path))
+        const dead = add.deletionVector === undefined ? null
+          : await readDeletionVector(storage, add.deletionVector)
+        const list = fields.map((field, at) => partitionColumns.includes(field.name)
+          ? `${quoted(add.partitionValues[physicalName(field)] ?? null)} AS c${at}`
+          : `"${physicalName(field).replaceAll('"', '""')}" AS c${at}`)
+        const relation = deltaRelation([path],
+          fields.filter((field) => !partitionColumns.includes(field.name)), 'none')
+        const result = await connection.runAndReadAll(`SELECT ${list.join(', ')}, `
+          + `file_row_number FROM ${relation}`)
+        for (const row of result.getRowsJson()) {
+          if (dead?.has(Number(row.at(-1))) !== true) rows.push(JSON.stringify(row.slice(0, -1)))
+        }
+      }
+      return rows.sort()
     } finally {
       connection.closeSync()
     }
@@ -74,6 +115,10 @@ export class DeltaLab implements AsyncDisposable {
     await this.duckdb[Symbol.asyncDispose]()
     await rm(this.folder, { recursive: true, force: true })
   }
+}
+
+function quoted(text: string | null): string {
+  return text === null ? 'NULL' : `'${text.replaceAll("'", "''")}'`
 }
 
 /** Parquet's encodings are chosen by whether a column is a float. */
