@@ -59,7 +59,7 @@ export class DataDirectory {
   /** Makes the folders. Throws 'data-dir-unusable' naming the path and the reason. */
   prepare(): void {
     try {
-      mkdirSync(this.root, { recursive: true })
+      makeDirectory(this.root)
       accessSync(this.root, constants.W_OK | constants.X_OK)
       for (const folder of [this.run, this.log, this.lake, this.index]) {
         mkdirSync(folder, { recursive: true })
@@ -215,4 +215,16 @@ export interface Endpoints {
     /** Without TLS nobody comes in. */
     readonly tlsRequired: boolean }
   readonly http: { readonly url: string }
+}
+
+/** Not mkdir's own `recursive`, which never ends on file systems such as /proc. */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return
+  makeDirectory(dirname(path))
+  try {
+    mkdirSync(path)
+  } catch (error) {
+    // Two that start at once: the lock is what decides between them.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
 }
