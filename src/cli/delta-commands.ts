@@ -17,6 +17,11 @@ interface ReadOptions {
   readonly json?: boolean
 }
 
+interface FsckOptions {
+  readonly allowFolder?: readonly string[]
+  readonly json?: boolean
+}
+
 export function addDeltaCommands(program: Command): void {
   // `--version` after a subcommand is the table's, not the program's.
   program.enablePositionalOptions()
@@ -34,8 +39,9 @@ export function addDeltaCommands(program: Command): void {
     .action(async (path: string, options: ReadOptions) => { await runFiles(path, options) })
   delta.command('fsck').argument('<path>', 'the table\'s folder')
     .description('check the log, checkpoints, files and deletion vectors; change nothing')
+    .option('--allow-folder <folders...>', 'look at files there, too: shallow clones')
     .option('--json', 'machine-readable output')
-    .action(async (path: string, options: { json?: boolean }) => { await runFsck(path, options) })
+    .action(async (path: string, options: FsckOptions) => { await runFsck(path, options) })
   addDeltaMaintenance(delta)
 }
 
@@ -132,8 +138,9 @@ function fileRow(file: FileEntry): (string | null)[] {
     String(file.sizeBytes), partition]
 }
 
-async function runFsck(path: string, options: { json?: boolean }): Promise<void> {
-  const report = await checkTable(new LocalStorage({ root: resolve(path) }))
+async function runFsck(path: string, options: FsckOptions): Promise<void> {
+  const report = await checkTable(new LocalStorage({ root: resolve(path),
+    allowedFolders: (options.allowFolder ?? []).map((folder) => resolve(folder)) }))
   if (options.json === true) {
     process.stdout.write(`${JSON.stringify(report)}\n`)
   } else {
@@ -141,7 +148,7 @@ async function runFsck(path: string, options: { json?: boolean }): Promise<void>
       process.stdout.write(`${file}: ${problem}\n`)
     }
     process.stdout.write(`version ${report.version ?? '?'}: ${report.commits} commits, `
-      + `${report.checkpoints} checkpoints, ${report.files} files, `
+      + `${report.checkpoints} checkpoints, ${report.checksums} checksums, ${report.files} files, `
       + `${report.deletionVectors} deletion vectors; ${report.findings.length} problems\n`)
   }
   if (report.findings.length > 0) {

@@ -30,6 +30,8 @@ export class DataDirectory {
   get log(): string { return join(this.root, 'log') }
   get lake(): string { return join(this.root, 'lake') }
   get index(): string { return join(this.root, 'index') }
+  /** The gateways' own certificate for PostgreSQL. */
+  get login(): string { return join(this.root, 'login') }
   get spill(): string { return join(this.root, 'run', 'spill') }
 
   /** Where gateways reach the engine. A socket's path holds at most 107 bytes (unix(7)). */
@@ -57,7 +59,7 @@ export class DataDirectory {
   /** Makes the folders. Throws 'data-dir-unusable' naming the path and the reason. */
   prepare(): void {
     try {
-      mkdirSync(this.root, { recursive: true })
+      makeDirectory(this.root)
       accessSync(this.root, constants.W_OK | constants.X_OK)
       for (const folder of [this.run, this.log, this.lake, this.index]) {
         mkdirSync(folder, { recursive: true })
@@ -209,6 +211,20 @@ export interface Secret {
 
 export interface Endpoints {
   readonly postgres: { readonly host: string; readonly port: number; readonly database: string
-    readonly user: string }
+    readonly user: string
+    /** Without TLS nobody comes in. */
+    readonly tlsRequired: boolean }
   readonly http: { readonly url: string }
+}
+
+/** Not mkdir's own `recursive`, which never ends on file systems such as /proc. */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return
+  makeDirectory(dirname(path))
+  try {
+    mkdirSync(path)
+  } catch (error) {
+    // Two that start at once: the lock is what decides between them.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
 }

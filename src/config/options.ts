@@ -7,8 +7,9 @@
  */
 import { z } from 'zod'
 
-const port = z.coerce.number().int().min(0).max(65535)
-const positive = z.coerce.number().int().min(1)
+const port = whole(0, 65_535)
+const flag = z.union([z.boolean(), z.enum(['true', 'false', 'on', 'off', '1', '0'])
+  .transform((text) => text === 'true' || text === 'on' || text === '1')])
 
 /** Durations in milliseconds: 500ms, 10s, 2min, 1h. */
 export const durationMs = z.string().transform((text, context) => {
@@ -32,6 +33,11 @@ export const sizeBytes = z.string().transform((text, context) => {
   return Math.round(Number(match[1]) * 1024 ** power)
 })
 
+function whole(least: number, most: number): z.ZodType<number> {
+  const error = `a whole number from ${least} to ${most}`
+  return z.coerce.number(error).int(error).min(least, error).max(most, error)
+}
+
 export interface OptionDeclaration {
   /** Key in slipway.json and in the effective configuration. */
   readonly key: string
@@ -45,8 +51,8 @@ export interface OptionDeclaration {
 }
 
 function option<S extends z.ZodType>(
-  key: string, value: string, fallback: string | null, schema: S, about: string,
-): { key: string; value: string; about: string; fallback: string | null; schema: S } {
+  key: string, value: string | null, fallback: string | null, schema: S, about: string,
+): { key: string; value: string | null; about: string; fallback: string | null; schema: S } {
   return { key, value, about, fallback, schema }
 }
 
@@ -74,17 +80,20 @@ export const OPTIONS = {
   'use this PostgreSQL (16 to 18, wal_level=logical) instead of the embedded one'),
   secret: true as const },
   pgVersion: option('pgVersion', '<16|17|18>', '18',
-    z.coerce.number().int().refine((v) => v === 16 || v === 17 || v === 18, '16, 17 or 18'),
+    z.coerce.number('16, 17 or 18')
+      .refine((v) => v === 16 || v === 17 || v === 18, '16, 17 or 18'),
     'major version of the embedded PostgreSQL'),
   directPort: option('directPort', '<port>', null, port.refine((v) => v > 0, 'a port above 0'),
     'PostgreSQL itself also listens here: no proxy, no routing'),
   tlsCert: option('tlsCert', '<file>', null, path, 'certificate (PEM) for the PostgreSQL endpoint'),
   tlsKey: option('tlsKey', '<file>', null, path, 'its private key (PEM)'),
   tlsClientCa: option('tlsClientCa', '<file>', null, path,
-    'accept only clients with a certificate of this authority (PEM)'),
-  gatewayProcesses: option('gatewayProcesses', '<n>', '1', positive.max(64),
+    'accept only clients with a certificate of this authority (PEM); its name is the role'),
+  tlsRequired: option('tlsRequired', null, 'false', flag,
+    'accept no client without TLS; so with --tls-client-ca'),
+  gatewayProcesses: option('gatewayProcesses', '<n>', '1', whole(1, 64),
     'processes that share the PostgreSQL port'),
-  engineThreads: option('engineThreads', '<n>', null, positive.max(256),
+  engineThreads: option('engineThreads', '<n>', null, whole(1, 256),
     'threads of the columnar engine; absent: one per core'),
   engineMemory: option('engineMemory', '<size>', '4GB', sizeBytes,
     'memory of the columnar engine before it spills to disk'),
@@ -92,7 +101,8 @@ export const OPTIONS = {
     'longest time until a commit is durable in the lake'),
   flushBytes: option('flushBytes', '<size>', '128MB', sizeBytes,
     'changes kept in memory before they are written to the lake'),
-  routeCostMin: option('routeCostMin', '<n>', '5000', z.coerce.number().min(0),
+  routeCostMin: option('routeCostMin', '<n>', '5000',
+    z.coerce.number('a number').min(0, 'a number from 0 on'),
     'statements that PostgreSQL estimates below this cost stay there'),
   logLevel: option('logLevel', '<level>', 'info', level, 'trace, debug, info, warn, error'),
 } as const satisfies Record<string, OptionDeclaration>

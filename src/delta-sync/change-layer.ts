@@ -12,6 +12,9 @@ import type { RowKey } from './row-key.ts'
 
 export const DEAD = -1
 
+/** What an entry is taken to cost beside its row: the map's, the live table's, the index's. */
+const ENTRY_BYTES = 256
+
 export class ChangeLayer {
   keys = new Map<RowKey, number>()
   truncated = false
@@ -27,6 +30,11 @@ export class ChangeLayer {
   lastSeq = -1
   /** Something for the lake beyond keys and files: a new schema, a suspension. */
   metadataChanged = false
+
+  /** Bytes, about: what a flush of it takes out of memory. */
+  get weight(): number {
+    return this.bytes + this.keys.size * ENTRY_BYTES
+  }
 
   get isEmpty(): boolean {
     return this.keys.size === 0 && !this.truncated && this.dirtyFiles.size === 0

@@ -11,7 +11,7 @@ import { failpoint } from '../base/failpoint.ts'
 import type { Lsn } from '../base/lsn.ts'
 import { rowPosition, type LakeFile } from '../mirror/epoch.ts'
 import { aliveRows, DEAD, type ChangeLayer } from './change-layer.ts'
-import { boundsOf } from './file-bounds.ts'
+import { fileColumns } from './file-columns.ts'
 import { LakeTable } from './lake-table.ts'
 import type { LivePinPort, WrittenParquet } from './live-store-port.ts'
 import type { MirroredTable, TableBody, UncommittedFile } from './mirrored-table.ts'
@@ -71,7 +71,7 @@ export class FlushPart {
     this.newFiles = newFiles
     this.files = newFiles.map((file) => ({ fileNo: file.fileNo, path: lake.path(file.name),
       rows: file.rows, sizeBytes: file.written.sizeBytes, hasDead: false,
-      bounds: boundsOf(LakeTable.statsOf(file.written, record, true), record.table,
+      ...fileColumns(LakeTable.statsOf(file.written, record, true), record.table,
         record.names) }))
     this.written = true
     await this.#index()

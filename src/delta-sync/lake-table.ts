@@ -24,7 +24,7 @@ import { buildStats, numRecordsOf, statValueOf } from '../delta/stats.ts'
 import { DeltaTable } from '../delta/table.ts'
 import { logRetentionMs } from '../delta/table-properties.ts'
 import { LocalStorage } from '../storage/local.ts'
-import { boundsOf } from './file-bounds.ts'
+import { fileColumns } from './file-columns.ts'
 import { deltaSchema, evolve, freshNames, parseRecord, printRecord, TABLE_PROPERTY,
   type LakeRecord, type Suspension } from './lake-schema.ts'
 import type { ParquetColumn, WrittenParquet } from './live-store-port.ts'
@@ -122,7 +122,7 @@ export class LakeTable {
       const name = fileName(add)
       files.push({ fileNo: fileNoOf(name), path: this.path(name), sizeBytes: add.size,
         rows: numRecordsOf(add.stats) ?? 0, hasDead: add.deletionVector !== undefined,
-        bounds: boundsOf(add.stats, table, names) })
+        ...fileColumns(add.stats, table, names) })
     }
     return files
   }
@@ -225,8 +225,11 @@ export class LakeTable {
   /** The record after DDL: what the Delta table will say of the changed columns. */
   nextRecord(before: LakeRecord, table: TableSchema): LakeRecord {
     const metadata = this.#delta?.snapshot.metadata
-    if (metadata === undefined) return { ...before, table, names: freshNames(table) }
-    return { ...before, table, names: evolve(metadata, this.record ?? before, table).names }
+    const { record } = this
+    if (metadata === undefined || record?.incarnation !== before.incarnation) {
+      return { ...before, table, names: freshNames(table) }
+    }
+    return { ...before, table, names: evolve(metadata, record, table).names }
   }
 
   async #writeVectors(commit: LakeCommit)

@@ -43,6 +43,8 @@ export interface MirrorOptions {
   readonly flushIntervalMs: number
   /** A flush begins when this much was applied since the last. */
   readonly flushBytes: number
+  /** Rows of a table that may change between two flushes; beyond them it is copied anew. */
+  readonly layerRowsMax?: number
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -54,7 +56,8 @@ const FLUSH_RETRY_MS_MIN = 500
 const FLUSH_RETRY_MS_MAX = 30_000
 /** Applied and not flushed, in multiples of flushBytes, before applying waits. */
 const TAIL_FACTOR_MAX = 8
-const LOAD_WAIT_MS = 600_000
+/** Far above what the tail's bound lets several transactions have: only one can reach it. */
+const LAYER_ROWS_MAX = 5_000_000
 
 export class Mirror {
   readonly progress: Progress
@@ -97,6 +100,7 @@ export class Mirror {
       onFatal: (error) => { this.#fail(error) } })
     this.#keeper = new TableKeeper({ tables, batch: this.#batch, folders: this.#folders, logger,
       spoolDirectory: join(options.workDirectory, 'spool'),
+      layerRowsMax: options.layerRowsMax ?? LAYER_ROWS_MAX,
       onCopyWanted: (table) => { this.#copier.want(table) },
       onCopyUnwanted: (table) => { this.#copier.unwant(table) },
       delivered: () => this.#applier.delivered,
@@ -185,7 +189,7 @@ export class Mirror {
   async #becomeReady(barrier: Lsn): Promise<void> {
     const { signal } = this.#stopping
     try {
-      await this.progress.waitFor(barrier, { timeoutMs: LOAD_WAIT_MS, signal })
+      await this.progress.waitFor(barrier, { timeoutMs: null, signal })
     } catch (error) {
       if (signal.aborted) return
       throw error
@@ -249,7 +253,7 @@ export class Mirror {
   #tailBytes(): number {
     let bytes = 0
     for (const table of this.tables.all()) {
-      bytes += table.layer.bytes + (table.frozen?.bytes ?? 0)
+      bytes += table.layer.weight + (table.frozen?.weight ?? 0)
     }
     return bytes
   }

@@ -4,7 +4,9 @@
  * G1  `applied` only grows; every commit that ends at or below it can be read.
  * G2  A waiter on an idle server waits for one round trip to the walsender, not for the next
  *     commit: a keepalive is asked for at once, and a flush of the WAL soon after.
- * G3  A waiter ends: with its LSN, its time-out, or its signal.
+ * G3  A waiter ends: with its LSN, its time-out, its signal, or the mirror.
+ * G4  A long wait costs PostgreSQL next to nothing: one flush for a waiter, and keepalives
+ *     that are asked for less and less often.
  */
 import type { Clock } from '../base/clock.ts'
 import { SlipwayError } from '../base/errors.ts'
@@ -19,12 +21,15 @@ interface Waiter {
   readonly lsn: Lsn
   readonly resolve: () => void
   readonly reject: (reason: unknown) => void
+  /** The WAL was forced to disk since it waits. */
+  flushed: boolean
 }
 
 /** How long the walsender's own pace is trusted before the WAL is forced to disk. */
 const FLUSH_AFTER_MS = 1.5
-/** How often a keepalive is asked for again while somebody waits. */
-const ASK_EVERY_MS = 5
+/** When a keepalive is asked for again while somebody waits: at first, and in the end. */
+const ASK_MS_MIN = 5
+const ASK_MS_MAX = 200
 
 export class Progress {
   readonly #source: ProgressSource
@@ -33,7 +38,8 @@ export class Progress {
   #applied: Lsn = LSN_ZERO
   #currentAt = 0
   #asking: NodeJS.Timeout | null = null
-  #flushing = false
+  #askMs = ASK_MS_MIN
+  #isFlushing = false
   #failure: Error | null = null
 
   constructor(options: { readonly source: ProgressSource; readonly clock: Clock }) {
@@ -61,24 +67,29 @@ export class Progress {
     if (this.#waiters.size === 0) this.#stopAsking()
   }
 
-  /** G3. Throws `freshness-timeout`, or the signal's reason. */
-  async waitFor(lsn: Lsn, options: { readonly timeoutMs: number; readonly signal: AbortSignal })
+  /**
+   * G3. Throws `freshness-timeout`, or the signal's reason. `timeoutMs` null: for as long as the
+   * mirror goes on.
+   */
+  async waitFor(lsn: Lsn, options: { readonly timeoutMs: number | null
+    readonly signal: AbortSignal })
     : Promise<void> {
     if (lsn <= this.#applied) return
     options.signal.throwIfAborted()
     if (this.#failure !== null) throw this.#failure
-    this.#ask()
     let timer: NodeJS.Timeout | null = null
     let abort: (() => void) | null = null
     let waiter: Waiter | null = null
     try {
       await new Promise<void>((resolve, reject) => {
-        waiter = { lsn, resolve, reject }
+        waiter = { lsn, resolve, reject, flushed: false }
         this.#waiters.add(waiter)
-        timer = setTimeout(() => {
+        this.#ask()
+        const { timeoutMs } = options
+        timer = timeoutMs === null ? null : setTimeout(() => {
           reject(new SlipwayError('freshness-timeout',
-            `the mirror did not catch up within ${options.timeoutMs} ms`))
-        }, options.timeoutMs)
+            `the mirror did not catch up within ${timeoutMs} ms`))
+        }, timeoutMs)
         abort = () => { reject(options.signal.reason as Error) }
         options.signal.addEventListener('abort', abort, { once: true })
       })
@@ -101,24 +112,34 @@ export class Progress {
   /** G2. */
   #ask(): void {
     this.#source.requestKeepalive()
-    if (this.#asking !== null) return
+    const isSoon = this.#isFlushing || this.#askMs === ASK_MS_MIN
+    this.#askMs = ASK_MS_MIN
+    if (this.#asking !== null) {
+      if (isSoon) return
+      clearTimeout(this.#asking)
+    }
     this.#asking = setTimeout(() => { void this.#askAgain() }, FLUSH_AFTER_MS)
   }
 
+  /** G4. */
   async #askAgain(): Promise<void> {
-    if (!this.#flushing) {
-      this.#flushing = true
+    const waiting = [...this.#waiters].filter((waiter) => !waiter.flushed)
+    if (waiting.length > 0) {
+      for (const waiter of waiting) waiter.flushed = true
+      this.#isFlushing = true
       try {
         await this.#source.forceFlush()
       } catch {
         // The server is away: waiters end by their time-out, and the stream reports the loss.
+        for (const waiter of waiting) waiter.flushed = false
       } finally {
-        this.#flushing = false
+        this.#isFlushing = false
       }
     }
     if (this.#waiters.size === 0) { this.#stopAsking(); return }
     this.#source.requestKeepalive()
-    this.#asking = setTimeout(() => { void this.#askAgain() }, ASK_EVERY_MS)
+    this.#asking = setTimeout(() => { void this.#askAgain() }, this.#askMs)
+    this.#askMs = Math.min(this.#askMs * 2, ASK_MS_MAX)
   }
 
   #stopAsking(): void {

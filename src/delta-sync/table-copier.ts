@@ -21,7 +21,7 @@ import type { CopyVisibility, ReplicationSource, TableCopy } from '../mirror/rep
 import type { Batch } from './batch.ts'
 import { isVisible } from './copy-visibility.ts'
 import { CsvFeed, nonEmpty } from './csv-feed.ts'
-import { boundsOf } from './file-bounds.ts'
+import { fileColumns } from './file-columns.ts'
 import { indexFile } from './file-indexer.ts'
 import type { KeyIndex, TableIndex } from './key-index.ts'
 import type { LakeFolders } from './lake-folders.ts'
@@ -39,7 +39,6 @@ const RETRY_MS_MIN = 5
 const RETRY_MS_MAX = 30_000
 /** Rows applied in one go while catching up; the stream waits that long. */
 const CATCH_UP_ROWS = 10_000
-const READY_WAIT_MS = 30_000
 
 export interface TableCopierOptions {
   readonly source: ReplicationSource
@@ -230,7 +229,8 @@ export class TableCopier {
     for (;;) {
       const spooled = await batch.run(() => this.#replay(table, copy, signal))
       if (spooled > 0) continue
-      await progress.waitFor(copy.lsn, { timeoutMs: READY_WAIT_MS, signal })
+      // The stream may be far behind: to copy again would not bring it nearer.
+      await progress.waitFor(copy.lsn, { timeoutMs: null, signal })
       const ready = await batch.run(async () => {
         if (signal.aborted || tables.get(table.relid) !== table) return true
         if (await this.#replay(table, copy, signal) > 0) return false
@@ -268,6 +268,6 @@ export class TableCopier {
 function lakeFile(file: UncommittedFile, lake: LakeTable, record: LakeRecord): LakeFile {
   return { fileNo: file.fileNo, path: lake.path(basename(file.name)), rows: file.written.rows,
     sizeBytes: file.written.sizeBytes, hasDead: false,
-    bounds: boundsOf(LakeTable.statsOf(file.written, record, true), record.table, record.names) }
+    ...fileColumns(LakeTable.statsOf(file.written, record, true), record.table, record.names) }
 }
 

@@ -5,6 +5,7 @@
  * TK2  A table that cannot go on is suspended with reason and cure; the others go on.
  * TK3  What must not be forgotten after a crash (a suspension, a copy that has to be made
  *      anew) is in `suspensions` until the lake says it.
+ * TK4  A transaction too large to be held in memory is not applied: its table is copied anew.
  */
 import { join } from 'node:path'
 import type { Logger } from '../base/logger.ts'
@@ -16,7 +17,7 @@ import { ChangeSpool, type SpooledChange } from './change-spool.ts'
 import type { LakeFolders } from './lake-folders.ts'
 import type { LakeTable } from './lake-table.ts'
 import type { Suspension } from './lake-schema.ts'
-import { MirroredTable } from './mirrored-table.ts'
+import { MirroredTable, type TableBody } from './mirrored-table.ts'
 import type { MirrorTables } from './mirror-tables.ts'
 import { schemaChange, schemaOf } from './table-description.ts'
 import { tableFault } from './table-fault.ts'
@@ -26,6 +27,8 @@ export interface TableKeeperOptions {
   readonly batch: Batch
   readonly folders: LakeFolders
   readonly spoolDirectory: string
+  /** TK4. */
+  readonly layerRowsMax: number
   readonly logger: Logger
   /** The table waits for its copy. */
   readonly onCopyWanted: (table: MirroredTable) => void
@@ -64,7 +67,8 @@ export class TableKeeper {
         default: return null
       }
       table.noteCommit(change.commitTimeUs)
-      this.#options.batch.touch(table)
+      if (table.layer.keys.size > this.#options.layerRowsMax) this.restart(table, table.schema)
+      else this.#options.batch.touch(table)
     } catch (error) {
       const fault = tableFault(error)
       if (fault === null) throw error
@@ -143,7 +147,8 @@ export class TableKeeper {
     if (body === null) return
     if (!table.abandoned) this.#options.batch.discard({ live: body.liveName, dead: body.deadName })
     table.abandoned = true
-    if (suspension !== null && body.lake.version !== null) {
+    // A flush under way may make the table's log only after this.
+    if (suspension !== null && (body.lake.version !== null || table.frozen !== null)) {
       this.suspensions.set(body.lake.folder, { lake: body.lake, suspension })
     }
   }
@@ -207,6 +212,11 @@ export class TableKeeper {
     const moved = description.name !== table.schema.name
       || description.schema !== table.schema.schema
     if (moved) { this.#move(table, description); return }
+    if (isUnlogged(body) && (table.uncommitted.length > 0 || table.frozen !== null)) {
+      // Files are named by no commit yet: no log says what their columns were called.
+      this.restart(table, schemaOf(description))
+      return
+    }
     const store = await batch.opened()
     await table.send(store)
     const fromColumns = table.columns
@@ -221,6 +231,11 @@ export class TableKeeper {
     table.layer.metadataChanged = true
     table.noteCommit(commitTimeUs)
   }
+}
+
+/** No commit says anything of the table as it was copied last. */
+function isUnlogged(body: TableBody): boolean {
+  return body.lake.record?.incarnation !== body.record.incarnation
 }
 
 function parseTable(message: Extract<ReplicationMessage, { kind: 'message' }>): DdlMessage | null {

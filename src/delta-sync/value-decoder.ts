@@ -81,7 +81,9 @@ function trimBlanks(text: string): string {
 function decodeDecimal(text: string, precision: number, scale: number): bigint {
   const match = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text)
   if (match === null) throw new UnmirrorableValue('numeric NaN or infinity')
-  const fraction = match[3] ?? ''
+  const written = match[3] ?? ''
+  // Zeros that end it are PostgreSQL's display scale, not the value.
+  const fraction = written.length > scale ? written.replace(/0+$/, '') : written
   if (fraction.length > scale) {
     throw new UnmirrorableValue(`numeric with more than ${scale} decimals`)
   }

@@ -43,6 +43,14 @@ export class RowBitmap {
     return RowBitmap.empty.with(positions)
   }
 
+  /** The highest position; null when the set is empty. */
+  get last(): number | null {
+    const key = this.#keys.at(-1)
+    const container = this.#containers.at(-1)
+    return key === undefined || container === undefined ? null
+      : key * SPAN + lastOf(container)
+  }
+
   has(position: number): boolean {
     const at = this.#find(Math.floor(position / SPAN))
     const container = this.#containers[at]
@@ -181,6 +189,18 @@ function holds(container: Container, low: number): boolean {
         if (low >= first && low <= last) return true
       }
       return false
+  }
+}
+
+function lastOf(container: Container): number {
+  switch (container.kind) {
+    case 'array': return container.values.at(-1) ?? 0
+    case 'runs': return container.bounds.at(-1) ?? 0
+    case 'bitmap': {
+      let byte = BITMAP_BYTES - 1
+      while (byte > 0 && container.bits[byte] === 0) byte--
+      return byte * 8 + 31 - Math.clz32(container.bits[byte] ?? 0)
+    }
   }
 }
 

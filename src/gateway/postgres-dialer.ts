@@ -3,10 +3,11 @@
  *
  * D1  A failure is a value: the client is told 57P03, as by a PostgreSQL that is not up.
  */
-import { connect as connectTls, type ConnectionOptions } from 'node:tls'
-import { readFileSync } from 'node:fs'
+import { connect as connectTls } from 'node:tls'
 import { isIP, Socket, type NetConnectOpts } from 'node:net'
-import { socketPath, type PostgresTarget, type TargetTls } from '../oltp/target.ts'
+import {
+  socketPath, tlsOptions, type PostgresTarget, type TargetTlsOptions,
+} from '../oltp/target.ts'
 import { sslRequest } from '../pgwire/startup-packet.ts'
 import { ByteChannel } from './byte-channel.ts'
 
@@ -21,11 +22,12 @@ const SSL_YES = 0x53
 
 export async function dialPostgres(target: PostgresTarget): Promise<DialResult> {
   try {
-    if (target.kind === 'socket' || target.tls.kind === 'off') {
+    const tls = target.kind === 'tcp' ? tlsOptions(target.tls) : null
+    if (target.kind === 'socket' || tls === null) {
       const channel = await ByteChannel.connected(addressOf(target))
       return { kind: 'connected', channel, isSecure: false }
     }
-    const secure = await dialTls(target.host, target.port, target.tls)
+    const secure = await dialTls(target.host, target.port, tls)
     return { kind: 'connected', channel: ByteChannel.overStream(secure), isSecure: true }
   } catch (error) {
     return { kind: 'unreachable', code: (error as NodeJS.ErrnoException).code ?? 'unknown' }
@@ -39,7 +41,9 @@ function addressOf(target: PostgresTarget): NetConnectOpts {
         keepAliveInitialDelay: KEEPALIVE_MS }
 }
 
-async function dialTls(host: string, port: number, tls: TargetTls): Promise<Socket> {
+async function dialTls(
+  host: string, port: number, options: TargetTlsOptions,
+): Promise<Socket> {
   const socket = new Socket()
   try {
     await within(CONNECT_MS_MAX, (done, fail) => {
@@ -54,7 +58,9 @@ async function dialTls(host: string, port: number, tls: TargetTls): Promise<Sock
         else fail(new Error('the server does not speak TLS'))
       })
     })
-    const secure = connectTls({ socket, ...tlsOptions(host, tls) })
+    // An address is no name (RFC 6066): then the certificate is checked against `host`.
+    const secure = connectTls({ socket, host, ...(isIP(host) === 0 ? { servername: host } : {}),
+      ALPNProtocols: ['postgresql'], minVersion: 'TLSv1.2', ...options })
     secure.on('error', () => {})
     await within(CONNECT_MS_MAX, (done, fail) => {
       secure.once('secureConnect', done)
@@ -65,19 +71,6 @@ async function dialTls(host: string, port: number, tls: TargetTls): Promise<Sock
   } catch (error) {
     socket.destroy()
     throw error
-  }
-}
-
-function tlsOptions(host: string, tls: TargetTls): ConnectionOptions {
-  // An address is no name (RFC 6066): then the certificate is checked against `host`.
-  const base: ConnectionOptions = { host, ...(isIP(host) === 0 ? { servername: host } : {}),
-    ALPNProtocols: ['postgresql'],
-    minVersion: 'TLSv1.2' }
-  if (tls.kind !== 'verified') return { ...base, rejectUnauthorized: false }
-  return {
-    ...base, rejectUnauthorized: true,
-    ...(tls.caFile === null ? {} : { ca: readFileSync(tls.caFile) }),
-    ...(tls.checkHost ? {} : { checkServerIdentity: () => undefined }),
   }
 }
 

@@ -47,6 +47,8 @@ export interface LakeFile {
   readonly hasDead: boolean
   /** By attnum; a column without bounds is missing. */
   readonly bounds: ReadonlyMap<number, ColumnBounds>
+  /** By attnum: what the file calls a column that it is known to hold. */
+  readonly names: ReadonlyMap<number, string>
 }
 
 export interface EpochTable {

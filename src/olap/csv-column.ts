@@ -47,9 +47,10 @@ function textExpression(value: string, type: MirrorScalar, refuse: string): stri
     case 'int2': case 'int4': case 'int8': case 'float4': case 'float8': case 'bool':
       return `CAST(${value} AS ${duckdbTypeOf(type)})`
     case 'decimal': {
-      // DuckDB's cast rounds what has too many decimals: refuse it first.
+      // DuckDB's cast rounds what has too many decimals: refuse it first. Zeros that end it are
+      // PostgreSQL's display scale, not the value.
       const whole = type.precision - type.scale
-      const pattern = `-?\\d{1,${Math.max(whole, 1)}}(\\.\\d{1,${Math.max(type.scale, 1)}})?`
+      const pattern = `-?\\d{1,${Math.max(whole, 1)}}(\\.\\d{1,${Math.max(type.scale, 1)}}0*)?`
       return `CASE WHEN ${value} IS NULL OR regexp_full_match(${value}, ${literal(pattern)}) `
         + `THEN CAST(${value} AS ${duckdbTypeOf(type)}) ELSE ${refuse} END`
     }

@@ -12,7 +12,7 @@ import type { EpochTable, LakeFile } from '../mirror/epoch.ts'
 import { columnAlias, type ColumnSchema } from '../mirror/table-schema.ts'
 import type { RelationRef } from '../router/plan.ts'
 import { mayMatch } from './file-pruning.ts'
-import { parquetSource } from './parquet-source.ts'
+import { groupFiles, selectGroup, type ParquetGroup } from './parquet-source.ts'
 import { ownName } from './sql-text.ts'
 
 export interface UnionRead {
@@ -27,30 +27,26 @@ export function unionRead(table: EpochTable, relation: RelationRef): UnionRead {
   const columns = relation.columns.map((attnum) => columnOf(table, attnum))
   const files = table.files.filter((file) => mayMatch(file, relation.prune,
     (attnum) => table.schema.columns.find((column) => column.attnum === attnum)?.mirror ?? null))
-  const list = columns.length === 0 ? '0 AS c0'
+  const groups = (dirty: boolean): readonly ParquetGroup[] =>
+    groupFiles(files.filter((file) => file.hasDead === dirty), columns)
+  const tail = columns.length === 0 ? '0 AS c0'
     : columns.map((column) => columnAlias(column.attnum)).join(', ')
-  const clean = files.filter((file) => !file.hasDead)
-  const dirty = files.filter((file) => file.hasDead)
-  const arms: string[] = []
-  if (clean.length > 0) {
-    arms.push(`SELECT ${list} FROM ${parquetSource(clean.map(({ path }) => path), columns)}`)
-  }
-  if (dirty.length > 0) arms.push(dirtyArm(table, dirty, columns, list))
-  arms.push(`SELECT ${list} FROM live.${ownName(table.liveName)}`)
+  const arms = [
+    ...groups(false).map(selectGroup),
+    ...groups(true).map((group) => `${selectGroup(group)} WHERE ${aliveIn(table, group.files)}`),
+    `SELECT ${tail} FROM live.${ownName(table.liveName)}`,
+  ]
   return { sql: `(${arms.join(' UNION ALL ')})`, filesRead: files.length,
     filesPruned: table.files.length - files.length }
 }
 
 /** UR3. Dead positions name a file by its number; here it is its place in the list. */
-function dirtyArm(table: EpochTable, dirty: readonly LakeFile[],
-  columns: readonly ColumnSchema[], list: string): string {
-  const places = dirty.map((file, at) => `(${file.fileNo}, ${at})`).join(', ')
-  const dead = `SELECT p.place * 4294967296 + (d.k & 4294967295) FROM dead.`
+function aliveIn(table: EpochTable, files: readonly LakeFile[]): string {
+  const places = files.map((file, at) => `(${file.fileNo}, ${at})`).join(', ')
+  return '(CAST(file_index AS BIGINT) * 4294967296 + CAST(file_row_number AS BIGINT)) NOT IN ('
+    + 'SELECT p.place * 4294967296 + (d.k & 4294967295) FROM dead.'
     + `${ownName(table.deadName)} d JOIN (VALUES ${places}) p(file_no, place) `
-    + 'ON (d.k >> 32) = p.file_no'
-  return `SELECT ${list} FROM ${parquetSource(dirty.map(({ path }) => path), columns)} `
-    + 'WHERE (CAST(file_index AS BIGINT) * 4294967296 + CAST(file_row_number AS BIGINT)) '
-    + `NOT IN (${dead})`
+    + 'ON (d.k >> 32) = p.file_no)'
 }
 
 function columnOf(table: EpochTable, attnum: number): ColumnSchema {

@@ -9,9 +9,8 @@ import { userInfo } from 'node:os'
 import { isAbsolute } from 'node:path'
 import { Client } from 'pg'
 import { SlipwayError } from '../base/errors.ts'
-import {
-  clientConfig, describeTarget, type Credentials, type PostgresTarget, type TargetTls,
-} from './target.ts'
+import { clientConfig, describeTarget, type Credentials, type PostgresTarget } from './target.ts'
+import { tlsTries } from './tls-mode.ts'
 
 export interface ExternalPostgres extends Credentials {
   readonly target: PostgresTarget
@@ -24,75 +23,72 @@ const URL_FORM = 'postgres://role:password@host:5432/database?sslmode=require'
 
 /**
  * libpq's URL: `host` may be a socket directory (percent-encoded, or ?host=); sslmode,
- * sslrootcert. sslmode prefer and allow mean no TLS. Throws 'usage'.
+ * sslrootcert, sslcert, sslkey. One for each way of reaching the server that is to be tried,
+ * in order. Throws 'usage'.
  */
-export function parsePostgresUrl(text: string): ExternalPostgres {
+export function parsePostgresUrl(text: string): readonly ExternalPostgres[] {
   let url: URL
   try {
     // An empty host is libpq's way to say "the socket in ?host="; URL would refuse it.
     url = new URL(text.replace(/^(postgres(?:ql)?:\/\/(?:[^/@?]*@)?)(?=[/?]|$)/, '$1localhost'))
   } catch (error) {
-    throw wrongUrl('it is not a URL', error)
+    wrongUrl('it is not a URL', error)
   }
-  if (!/^postgres(ql)?:$/.test(url.protocol)) throw wrongUrl('it must begin with postgres://')
+  if (!/^postgres(ql)?:$/.test(url.protocol)) wrongUrl('it must begin with postgres://')
   const host = decode(url.searchParams.get('host') ?? url.hostname)
-  if (host.includes(',')) throw wrongUrl('it names several hosts; give one')
+  if (host.includes(',')) wrongUrl('it names several hosts; give one')
   const port = Number(url.searchParams.get('port') ?? (url.port === '' ? '5432' : url.port))
-  if (!Number.isInteger(port) || port < 1 || port > 65535) throw wrongUrl('its port is none')
+  if (!Number.isInteger(port) || port < 1 || port > 65535) wrongUrl('its port is none')
   const user = decode(url.username) || url.searchParams.get('user') || userInfo().username
   const password = decode(url.password) || url.searchParams.get('password')
   const database = decode(url.pathname.slice(1)) || url.searchParams.get('dbname') || user
-  const target: PostgresTarget = isAbsolute(host)
-    ? { kind: 'socket', directory: host, port }
-    : { kind: 'tcp', host: host.replace(/^\[(.*)\]$/, '$1'), port, tls: tlsOf(url.searchParams) }
-  return { target, database, user, password: password === '' ? null : password }
-}
-
-function tlsOf(parameters: URLSearchParams): TargetTls {
-  const caFile = parameters.get('sslrootcert')
-  const mode = parameters.get('sslmode') ?? 'prefer'
-  switch (mode) {
-    case 'disable': case 'allow': case 'prefer': return { kind: 'off' }
-    case 'require':
-      // libpq: a root certificate turns require into verify-ca.
-      return caFile === null ? { kind: 'unverified' }
-        : { kind: 'verified', caFile, checkHost: false }
-    case 'verify-ca': return { kind: 'verified', caFile, checkHost: false }
-    case 'verify-full': return {
-      kind: 'verified', caFile: caFile === 'system' ? null : caFile, checkHost: true,
-    }
-    default: throw wrongUrl('its sslmode is none of PostgreSQL\'s')
-  }
+  const targets: readonly PostgresTarget[] = isAbsolute(host)
+    ? [{ kind: 'socket', directory: host, port }]
+    : tlsTries(url.searchParams, wrongUrl).map((tls) =>
+      ({ kind: 'tcp', host: host.replace(/^\[(.*)\]$/, '$1'), port, tls }))
+  return targets.map((target) =>
+    ({ target, database, user, password: password === '' ? null : password }))
 }
 
 function decode(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch (error) {
-    throw wrongUrl('it has a broken percent-encoding', error)
+    wrongUrl('it has a broken percent-encoding', error)
   }
 }
 
-function wrongUrl(why: string, cause?: unknown): SlipwayError {
-  return new SlipwayError('usage', `--postgres-url cannot be read: ${why}`,
+function wrongUrl(why: string, cause?: unknown): never {
+  throw new SlipwayError('usage', `--postgres-url cannot be read: ${why}`,
     { hint: `It has the form ${URL_FORM}`, cause })
 }
 
-/** Throws 'postgres-unreachable', 'auth-failed' or 'postgres-unfit' with the cure. */
-export async function checkExternalPostgres(external: ExternalPostgres): Promise<void> {
-  const client = new Client(clientConfig(external.target, external))
-  client.on('error', () => {})
-  try {
-    await client.connect()
-  } catch (error) {
-    throw connectFailure(external, error)
+/**
+ * Of the ways that the URL allows, the first that the server takes. Throws
+ * 'postgres-unreachable', 'auth-failed' or 'postgres-unfit' with the cure.
+ */
+export async function checkExternalPostgres(
+  tries: readonly ExternalPostgres[],
+): Promise<ExternalPostgres> {
+  let failure: unknown = null
+  for (const external of tries) {
+    const client = new Client(clientConfig(external.target, external))
+    client.on('error', () => {})
+    try {
+      await client.connect()
+    } catch (error) {
+      failure = connectFailure(external, error)
+      continue
+    }
+    try {
+      const fault = firstFault(await readFacts(client), external)
+      if (fault !== null) throw new SlipwayError('postgres-unfit', fault.what, { hint: fault.cure })
+      return external
+    } finally {
+      await client.end().catch(() => {})
+    }
   }
-  try {
-    const fault = firstFault(await readFacts(client), external)
-    if (fault !== null) throw new SlipwayError('postgres-unfit', fault.what, { hint: fault.cure })
-  } finally {
-    await client.end().catch(() => {})
-  }
+  throw failure
 }
 
 /** What decides whether a server can be mirrored. */

@@ -5,7 +5,9 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { ConnectionOptions } from 'node:tls'
 import type { ClientConfig } from 'pg'
+import { SlipwayError } from '../base/errors.ts'
 
 export type PostgresTarget =
   | { readonly kind: 'socket'; readonly directory: string; readonly port: number }
@@ -15,9 +17,16 @@ export type PostgresTarget =
 export type TargetTls =
   | { readonly kind: 'off' }
   /** Encrypted, the server's certificate not checked (libpq's sslmode=require). */
-  | { readonly kind: 'unverified' }
+  | { readonly kind: 'unverified'; readonly client: CertificateFiles | null }
   /** `caFile`: null for the system's authorities. `checkHost`: sslmode=verify-full. */
-  | { readonly kind: 'verified'; readonly caFile: string | null; readonly checkHost: boolean }
+  | { readonly kind: 'verified'; readonly caFile: string | null; readonly checkHost: boolean
+      readonly client: CertificateFiles | null }
+
+/** PEM files of a client that shows a certificate. */
+export interface CertificateFiles {
+  readonly certFile: string
+  readonly keyFile: string
+}
 
 export interface Credentials {
   readonly user: string
@@ -40,7 +49,7 @@ export function clientConfig(target: PostgresTarget, options: Credentials & {
 }): ClientConfig {
   const address: ClientConfig = target.kind === 'socket'
     ? { host: target.directory, port: target.port, ssl: false }
-    : { host: target.host, port: target.port, ssl: tlsOptions(target.tls) }
+    : { host: target.host, port: target.port, ssl: tlsOptions(target.tls) ?? false }
   return {
     ...address,
     user: options.user,
@@ -53,14 +62,28 @@ export function clientConfig(target: PostgresTarget, options: Credentials & {
   }
 }
 
-function tlsOptions(tls: TargetTls): ClientConfig['ssl'] {
-  switch (tls.kind) {
-    case 'off': return false
-    case 'unverified': return { rejectUnauthorized: false }
-    case 'verified': return {
-      rejectUnauthorized: true,
-      ...(tls.caFile === null ? {} : { ca: readFileSync(tls.caFile, 'utf8') }),
-      ...(tls.checkHost ? {} : { checkServerIdentity: () => undefined }),
-    }
+/** For node:tls; null without TLS. Throws 'usage' when a file cannot be read. */
+export function tlsOptions(tls: TargetTls): TargetTlsOptions | null {
+  if (tls.kind === 'off') return null
+  const client = tls.client === null ? {}
+    : { cert: readNamed(tls.client.certFile), key: readNamed(tls.client.keyFile) }
+  if (tls.kind === 'unverified') return { rejectUnauthorized: false, ...client }
+  return {
+    rejectUnauthorized: true, ...client,
+    ...(tls.caFile === null ? {} : { ca: readNamed(tls.caFile) }),
+    ...(tls.checkHost ? {} : { checkServerIdentity: () => undefined }),
+  }
+}
+
+export type TargetTlsOptions = Pick<ConnectionOptions,
+  'rejectUnauthorized' | 'cert' | 'key' | 'ca' | 'checkServerIdentity'>
+
+function readNamed(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error'
+    throw new SlipwayError('usage', `${path} cannot be read (${code})`,
+      { hint: 'Correct sslrootcert, sslcert or sslkey in --postgres-url.', cause: error })
   }
 }

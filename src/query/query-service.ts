@@ -86,11 +86,12 @@ export class QueryService {
     const { route, asOf, freshness } = probe.settings
     if (!ROUTES.has(route)) {
       return rejected(new SlipwayError('usage',
-        'slipway.route must be auto, postgres or columnar'))
+        'slipway.route must be auto, postgres or columnar', { hint: 'Set it to one of them.' }))
     }
     if (parseFreshness(freshness) === null) {
       return rejected(new SlipwayError('usage',
-        'slipway.freshness must be latest or an interval such as 5s or 1 minute'))
+        'slipway.freshness must be latest or an interval such as 5s or 1 minute',
+        { hint: 'Set it to one of them.' }))
     }
     if (asOf !== '') {
       return rejected(new SlipwayError('usage', 'slipway.as_of is not supported yet', {

@@ -20,6 +20,7 @@ import { ParquetFiles } from '../../src/olap/parquet-files.ts'
 export interface BenchOptions {
   readonly flushIntervalMs?: number
   readonly flushBytes?: number
+  readonly layerRowsMax?: number
   readonly logger?: Logger
 }
 
@@ -54,8 +55,8 @@ export class MirrorBench implements AsyncDisposable {
     const mirror = new Mirror({ source, store, files: new ParquetFiles(duckdb),
       lakeDirectory: join(directory, 'lake'), indexDirectory: join(directory, 'index'),
       workDirectory: join(directory, 'work'), flushIntervalMs: options.flushIntervalMs ?? 3_600_000,
-      flushBytes: options.flushBytes ?? 128e6, clock: systemClock,
-      logger })
+      flushBytes: options.flushBytes ?? 128e6, clock: systemClock, logger,
+      ...options.layerRowsMax === undefined ? {} : { layerRowsMax: options.layerRowsMax } })
     const executor = new ColumnarExecutor({ duckdb, registry, progress: mirror.progress,
       tables: mirror.tables, clock: systemClock, concurrency: 4, queueMax: 100 })
     await mirror.start()

@@ -1,9 +1,12 @@
 /** The mirror against real PostgreSQL: types, copies, DDL, suspension. */
+import { join } from 'node:path'
 import type { Client } from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { parseLsn } from '../../src/base/lsn.ts'
 import type { PostgresReplicationSource } from '../../src/oltp/replication-source.ts'
 import { PostgresFixture } from '../oltp/postgres-fixture.ts'
+import { queryDeltaRs } from '../support/delta-rs.ts'
+import { itWith } from '../support/requires.ts'
 import { MirrorBench } from './mirror-bench.ts'
 
 let fixture: PostgresFixture
@@ -110,6 +113,20 @@ test('every type comes back as it was, copied and streamed', async () => {
   expect(await columnar('streamed', list, columns)).toEqual(copied)
 })
 
+test('zeros that end a numeric are its display scale: the value is held', async () => {
+  const rows = "(1, 1 / 4.0), (2, 1.50000000000000000000000), (3, -7.00000000000000000001 * 0)"
+  await client.query(`create table scaled (id int primary key, n numeric);
+    insert into scaled values ${rows}`)
+  await bench.ready(await relid('scaled'))
+  const expected = ['["1","0.250000000000000000"]', '["2","1.500000000000000000"]',
+    '["3","0.000000000000000000"]']
+  expect(await columnar('scaled', 'c1, c2', [1, 2])).toEqual(expected)
+  await client.query(`truncate scaled; insert into scaled values ${rows}`)
+  expect(await columnar('scaled', 'c1, c2', [1, 2])).toEqual(expected)
+  await client.query('insert into scaled values (4, 0.0000000000000000001)')
+  expect(await becomes('scaled', 'errored')).toMatch(/column n/)
+})
+
 test('a new table is ready at once, with what its transaction put into it', async () => {
   await client.query(`begin; create table fresh (id bigint primary key, x int);
     insert into fresh select g, g from generate_series(1, 100) g; commit`)
@@ -169,6 +186,27 @@ test('columns are added, renamed and dropped; a rewrite copies anew', async () =
   await client.query('select slipway.flush()')
   await becomes('shape', 'ready')
   expect(await columnar('shape', 'c1, c4', [1, 4])).toEqual(['["1","7"]', '["2","7"]', '["3","7"]'])
+})
+
+itWith(['python'], 'columns change before the table\'s first flush', async () => {
+  await client.query(`create table early_shape (id int primary key, a text, b int);
+    insert into early_shape values (1, 'one', 10)`)
+  await bench.ready(await relid('early_shape'))
+  await client.query('alter table early_shape rename column a to z')
+  await becomes('early_shape', 'ready')
+  await client.query('alter table early_shape drop column b')
+  await client.query("insert into early_shape values (2, 'two')")
+  await becomes('early_shape', 'ready')
+  await client.query('alter table early_shape add column b text')
+  await client.query("insert into early_shape values (3, 'three', 'b')")
+  await becomes('early_shape', 'ready')
+  await client.query('select slipway.flush()')
+  const rows = [['1', 'one', null], ['2', 'two', null], ['3', 'three', 'b']]
+  expect(await columnar('early_shape', 'c1, c2, c4', [1, 2, 4]))
+    .toEqual(rows.map((row) => JSON.stringify(row.map(String))).sort())
+  const lake = await queryDeltaRs(join(bench.directory, 'lake', 'public', 'early_shape'),
+    'select id, z, b from t order by id')
+  expect(lake.rows).toEqual(rows)
 })
 
 test('a value that cannot be held suspends its table alone', async () => {

@@ -58,3 +58,28 @@ test('a table is copied, followed, flushed and found again', async () => {
   await again.stop()
   await rm(directory, { recursive: true })
 })
+
+test('a transaction too large for memory is copied, not applied; the others go on', async () => {
+  const server = new ScriptedPostgres()
+  const small = describeTable(7100, 'small', [{ name: 'id', typeOid: 23 }])
+  server.create(TABLE, { announce: false })
+  server.create(small, { announce: false })
+  await using bench = await MirrorBench.start(await MirrorBench.folder(), server,
+    { layerRowsMax: 10 })
+  await bench.ready(T)
+  await bench.ready(7100)
+  const lsn = server.commit((t) => {
+    t.insert(7100, ['1'])
+    for (let id = 0; id < 40; id++) t.insert(T, row(id, `n${id}`, '1.00'))
+    for (let id = 0; id < 5; id++) t.delete(T, row(id, `n${id}`, '1.00'))
+    t.insert(7100, ['2'])
+  })
+  expect(await bench.rows(7100, [1], lsn)).toEqual(['["1"]', '["2"]'])
+  await bench.ready(T)
+  const after = server.commit((t) => { t.insert(T, row(100, 'after', '2.00')) })
+  expect(await bench.rows(T, [1, 2, 3], after)).toEqual(model(server))
+  await bench.mirror.flush()
+  expect(server.confirmed).toBe(after)
+  expect(await bench.lakeRows('orders', 'id, note, amount')).toEqual(model(server))
+  expect(await bench.lakeRows('small', 'id')).toEqual(['["1"]', '["2"]'])
+})

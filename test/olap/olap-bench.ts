@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { systemClock } from '../../src/base/clock.ts'
 import { lsnFromBigint, type Lsn } from '../../src/base/lsn.ts'
 import { oid } from '../../src/base/oid.ts'
-import { boundsOf } from '../../src/delta-sync/file-bounds.ts'
+import { fileColumns } from '../../src/delta-sync/file-columns.ts'
 import type { LakeRecord } from '../../src/delta-sync/lake-schema.ts'
 import { LakeTable } from '../../src/delta-sync/lake-table.ts'
 import { Progress } from '../../src/delta-sync/progress.ts'
@@ -90,7 +90,7 @@ export class OlapBench implements AsyncDisposable {
       columns: LakeTable.parquetColumns(record) })
     return { fileNo: options.fileNo ?? this.#serial, path, rows: written.rows,
       sizeBytes: written.sizeBytes, hasDead: options.hasDead ?? false,
-      bounds: boundsOf(LakeTable.statsOf(written, record, true), schema, record.names) }
+      ...fileColumns(LakeTable.statsOf(written, record, true), schema, record.names) }
   }
 
   /** Makes the next epoch, of this one table, what readers see. */

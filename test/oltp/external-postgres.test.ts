@@ -7,11 +7,12 @@ import {
 describe('parsePostgresUrl', () => {
   test.each([
     ['postgres://me:p%40ss@db.example:6543/shop', {
-      target: { kind: 'tcp', host: 'db.example', port: 6543, tls: { kind: 'off' } },
+      target: { kind: 'tcp', host: 'db.example', port: 6543,
+        tls: { kind: 'unverified', client: null } },
       user: 'me', password: 'p@ss', database: 'shop',
     }],
     ['postgresql://me@[::1]/?sslmode=require', {
-      target: { kind: 'tcp', host: '::1', port: 5432, tls: { kind: 'unverified' } },
+      target: { kind: 'tcp', host: '::1', port: 5432, tls: { kind: 'unverified', client: null } },
       user: 'me', password: null, database: 'me',
     }],
     ['postgres://me@%2Fvar%2Frun%2Fpostgresql:5433/db', {
@@ -24,15 +25,31 @@ describe('parsePostgresUrl', () => {
     }],
     ['postgres://me@h/db?sslmode=verify-full&sslrootcert=/ca.pem', {
       target: { kind: 'tcp', host: 'h', port: 5432,
-        tls: { kind: 'verified', caFile: '/ca.pem', checkHost: true } },
+        tls: { kind: 'verified', caFile: '/ca.pem', checkHost: true, client: null } },
       user: 'me', password: null, database: 'db',
     }],
   ])('%s', (url, expected) => {
-    expect(parsePostgresUrl(url)).toEqual(expected)
+    expect(parsePostgresUrl(url)[0]).toEqual(expected)
   })
 
   test.each([
-    'mysql://h/db', 'postgres://h:99999/db', 'postgres://a,b/db', 'postgres://u@h/db?sslmode=x',
+    ['disable', ['off']], ['allow', ['off', 'unverified']], ['prefer', ['unverified', 'off']],
+    ['require', ['unverified']], ['require&sslrootcert=/ca', ['ca']],
+    ['verify-ca&sslrootcert=/ca', ['ca']], ['verify-full&sslrootcert=/ca', ['full']],
+    ['verify-full&sslrootcert=system', ['full']],
+  ])('sslmode=%s tries %j', (mode, expected) => {
+    const tries = parsePostgresUrl(`postgres://u@h/d?sslmode=${mode}&sslcert=/c&sslkey=/k`)
+    expect(tries.map(({ target }) => {
+      const { tls } = target as Extract<typeof target, { kind: 'tcp' }>
+      if (tls.kind !== 'off') expect(tls.client).toEqual({ certFile: '/c', keyFile: '/k' })
+      return tls.kind === 'verified' ? tls.checkHost ? 'full' : 'ca' : tls.kind
+    })).toEqual(expected)
+  })
+
+  test.each([
+    'postgres://u@h/d?sslmode=verify-ca', 'postgres://u@h/d?sslmode=require&sslrootcert=system',
+    'postgres://u@h/d?sslcert=/c', 'mysql://h/db', 'postgres://h:99999/db', 'postgres://a,b/db',
+    'postgres://u@h/db?sslmode=x',
     'not a url', 'postgres://u:%zz@h/db',
   ])('%s is refused without being repeated', (url) => {
     let refused: unknown

@@ -1,30 +1,33 @@
 /**
- * FileBounds: Delta's file statistics as bounds that a query's predicates can be held against.
+ * FileColumns: what Delta's statistics tell of a file's columns.
  *
  * FB1  Every value of the column lies within its bounds; where that is not certain, there are
  *      none.
+ * FB2  A column that has a name has it in the file itself; those that may be missing have none.
  */
 import { parseJson, isJsonObject, ExactNumber, type JsonValue } from '../delta/exact-json.ts'
-import type { BoundValue, ColumnBounds } from '../mirror/epoch.ts'
+import type { BoundValue, ColumnBounds, LakeFile } from '../mirror/epoch.ts'
 import type { MirrorType } from '../mirror/mirror-type.ts'
 import type { TableSchema } from '../mirror/table-schema.ts'
 import type { LakeRecord } from './lake-schema.ts'
 
-/** `stats`: the add's JSON text. By attnum. */
-export function boundsOf(stats: string | undefined, table: TableSchema,
-  names: LakeRecord['names']): ReadonlyMap<number, ColumnBounds> {
+/** `stats`: the add's JSON text. */
+export function fileColumns(stats: string | undefined, table: TableSchema,
+  names: LakeRecord['names']): Pick<LakeFile, 'bounds' | 'names'> {
   const bounds = new Map<number, ColumnBounds>()
-  if (stats === undefined) return bounds
-  const document = parseJson(stats, { exactNumbers: true })
-  if (!isJsonObject(document)) return bounds
-  const { minValues, maxValues } = document
+  const present = new Map<number, string>()
+  const document = stats === undefined ? null : parseJson(stats, { exactNumbers: true })
+  if (!isJsonObject(document)) return { bounds, names: present }
+  const { minValues, maxValues, nullCount } = document
   table.columns.forEach((column, at) => {
     const name = names[at]?.physical ?? column.name
     const min = isJsonObject(minValues) ? boundOf(minValues[name], column.mirror, 'min') : null
     const max = isJsonObject(maxValues) ? boundOf(maxValues[name], column.mirror, 'max') : null
     if (min !== null || max !== null) bounds.set(column.attnum, { min, max })
+    // FB2: our writer counts the nulls of what it has written.
+    if (isJsonObject(nullCount) && Object.hasOwn(nullCount, name)) present.set(column.attnum, name)
   })
-  return bounds
+  return { bounds, names: present }
 }
 
 function boundOf(value: JsonValue | undefined, type: MirrorType, side: 'min' | 'max')
