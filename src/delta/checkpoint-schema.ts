@@ -3,6 +3,7 @@
  *
  * CS1  An absent action is a null struct, never one of empty texts (delta-rs #3030).
  * CS2  Removes have neither stats nor tags.
+ * CS3  What a checkpoint holds is no change of data.
  *
  * Source: PROTOCOL.md "Checkpoint Schema"; Dremel's levels as in apache/parquet-format.
  */
@@ -154,6 +155,8 @@ function shredderOf(node: Node, depth: number, columns: ParquetColumn[]): Shredd
   switch (node.kind) {
     case 'leaf': {
       const own = column(node.type, depth + 1, false)
+      // CS3.
+      if (node.name === 'dataChange') return (_value, repetition) => { own.add(false, repetition) }
       return (value, repetition) => {
         if (value === undefined || value === null) own.addNulls(depth, repetition, 1)
         else own.add(value as LeafValue, repetition)
@@ -190,14 +193,16 @@ function mapShredder(keys: ParquetColumn, values: ParquetColumn, depth: number):
   }
   return (value, repetition) => {
     if (value === undefined || value === null) { absent(depth, repetition); return }
-    const entries = Object.entries(value as Readonly<Record<string, string | null>>)
-    if (entries.length === 0) absent(depth + 1, repetition)
-    for (const [at, [key, text]] of entries.entries()) {
-      const level = at === 0 ? repetition : 1
+    const texts = value as Readonly<Record<string, string | null>>
+    let level = repetition
+    for (const key of Object.keys(texts)) {
+      const text = texts[key] ?? null
       keys.add(key, level)
       if (text === null) values.addNulls(depth + 2, level, 1)
       else values.add(text, level)
+      level = 1
     }
+    if (level === repetition) absent(depth + 1, repetition)
   }
 }
 

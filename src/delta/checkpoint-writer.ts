@@ -13,7 +13,7 @@
 import { open, type FileHandle } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
 import type { Storage } from '../storage/storage.ts'
-import type { AddFile, RemoveFile } from './actions.ts'
+import type { AddFile } from './actions.ts'
 import type { ActionKind } from './checkpoint-schema.ts'
 import type { FileBlock } from './file-block.ts'
 import { PARQUET_MAGIC, RowGroupWriter, checkpointFooter, type RowGroup }
@@ -93,11 +93,12 @@ class Job {
   async run(snapshot: Snapshot, path: string)
     : Promise<{ readonly actions: number; readonly memory: Memory }> {
     await this.#append([PARQUET_MAGIC])
-    await this.#meta(snapshot)
+    this.#meta(snapshot)
+    await this.#endGroup()
     await this.#blocks(snapshot)
     await this.#files(snapshot)
     for (const tombstone of snapshot.tombstones()) {
-      await this.#add('remove', withoutChange(tombstone))
+      if (this.#add('remove', tombstone)) await this.#pause()
     }
     await this.#endGroup()
     await this.#append([checkpointFooter(this.#written)])
@@ -106,12 +107,11 @@ class Job {
       ofBlock: this.#ofBlock } }
   }
 
-  async #meta(snapshot: Snapshot): Promise<void> {
-    await this.#add('protocol', snapshot.protocol)
-    await this.#add('metaData', snapshot.metadata)
-    for (const txn of snapshot.txns()) await this.#add('txn', txn)
-    for (const domain of snapshot.domains()) await this.#add('domainMetadata', domain)
-    await this.#endGroup()
+  #meta(snapshot: Snapshot): void {
+    this.#add('protocol', snapshot.protocol)
+    this.#add('metaData', snapshot.metadata)
+    for (const txn of snapshot.txns()) this.#add('txn', txn)
+    for (const domain of snapshot.domains()) this.#add('domainMetadata', domain)
   }
 
   /** Files that came with the checkpoint that the snapshot was loaded from. */
@@ -128,7 +128,7 @@ class Job {
       }
       const first = this.#written.length
       for (let at = 0; at < block.count; at++) {
-        if (isLive(at)) await this.#add('add', withoutChange(block.add(at)))
+        if (isLive(at) && this.#add('add', block.add(at))) await this.#pause()
       }
       await this.#endGroup()
       this.#ofBlock.set(block, this.#written.slice(first))
@@ -137,44 +137,50 @@ class Job {
 
   /** Files of commits since then. */
   async #files(snapshot: Snapshot): Promise<void> {
-    const live = new Map<Segment, number>()
-    let fresh = 0
-    for (const file of snapshot.filesSinceCheckpoint()) {
-      await this.#breathe()
-      const segment = this.#segmentOf(file)
-      if (segment === undefined) fresh++
-      else live.set(segment, (live.get(segment) ?? 0) + 1)
-    }
-    const kept = keptSegments(live, fresh)
     const moved = new Map<Segment, Segment>()
-    for (const segment of kept) moved.set(segment, await this.#copy(segment))
+    if (this.#old !== null) {
+      for (const segment of await this.#kept(this.#old, snapshot)) {
+        moved.set(segment, await this.#copy(segment))
+      }
+    }
     for (const file of snapshot.filesSinceCheckpoint()) {
-      await this.#breathe()
-      const segment = this.#segmentOf(file)
+      const segment = this.#old?.ofFile.get(file)
       const copy = segment === undefined ? undefined : moved.get(segment)
       if (copy !== undefined) {
         this.#ofFile.set(file, copy)
+        if (this.#isBatchFull()) await this.#pause()
         continue
       }
       this.#groupFiles.push(file)
-      await this.#add('add', withoutChange(file))
+      if (this.#add('add', file)) await this.#pause()
     }
     await this.#endGroup()
   }
 
-  #segmentOf(file: AddFile): Segment | undefined {
-    return this.#old?.ofFile.get(file)
+  async #kept(old: Memory, snapshot: Snapshot): Promise<readonly Segment[]> {
+    const live = new Map<Segment, number>()
+    let fresh = 0
+    for (const file of snapshot.filesSinceCheckpoint()) {
+      const segment = old.ofFile.get(file)
+      if (segment === undefined) fresh++
+      else live.set(segment, (live.get(segment) ?? 0) + 1)
+      if (this.#isBatchFull()) await this.#pause()
+    }
+    return keptSegments(live, fresh)
   }
 
-  async #add(kind: ActionKind, action: object): Promise<void> {
+  /** CW3. Whether the caller has to pause: a promise a row would cost more than the row. */
+  #add(kind: ActionKind, action: object): boolean {
     this.#group.add(kind, action)
-    if (this.#group.count >= SEGMENT_ROWS_MAX) await this.#endGroup()
-    await this.#breathe()
+    return this.#isBatchFull() || this.#group.count >= SEGMENT_ROWS_MAX
   }
 
-  /** CW3. */
-  async #breathe(): Promise<void> {
-    if (++this.#sinceBreath < BATCH_ACTIONS) return
+  #isBatchFull(): boolean {
+    return ++this.#sinceBreath >= BATCH_ACTIONS
+  }
+
+  async #pause(): Promise<void> {
+    if (this.#group.count >= SEGMENT_ROWS_MAX) await this.#endGroup()
     this.#sinceBreath = 0
     await setImmediate()
   }
@@ -206,9 +212,10 @@ class Job {
   }
 
   async #append(parts: readonly Buffer[]): Promise<void> {
-    const bytes = parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts)
-    await this.#file.appendFile(bytes)
-    this.#offset += bytes.length
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0)
+    const { bytesWritten } = await this.#file.writev(parts)
+    if (bytesWritten !== bytes) throw new Error('the checkpoint was written in part only')
+    this.#offset += bytes
   }
 }
 
@@ -235,9 +242,4 @@ function keptSegments(live: ReadonlyMap<Segment, number>, fresh: number): readon
 
 function sizeClass(rows: number): number {
   return Math.floor(Math.log(Math.max(1, rows)) / Math.log(FAN))
-}
-
-/** PROTOCOL.md: what a checkpoint holds is no change. */
-function withoutChange<T extends AddFile | RemoveFile>(file: T): T {
-  return file.dataChange ? { ...file, dataChange: false } : file
 }

@@ -40,7 +40,8 @@ export async function writeCheckpoint(options: {
   let size: number
   let sizeInBytes: number
   try {
-    const written = await asWriteFailure(() => writer.write({ storage, snapshot, file, path: target }))
+    const written = await asWriteFailure(
+      () => writer.write({ storage, snapshot, file, path: target }))
     size = written.actions
     sizeInBytes = (await stat(file)).size
     failpoint('checkpoint.after-write')
