@@ -36,11 +36,15 @@ interface Opened {
 
 function openOurs(folder: string): Opened {
   const script = join(import.meta.dirname, 'support/delta-open.js')
-  return JSON.parse(execFileSync(process.execPath, [script, folder], { encoding: 'utf8' })) as Opened
+  return opened(execFileSync(process.execPath, [script, folder], { encoding: 'utf8' }))
 }
 
 function openDeltaRs(folder: string): Opened {
-  return JSON.parse(execFileSync(PYTHON, ['-c', DELTA_RS, folder], { encoding: 'utf8' })) as Opened
+  return opened(execFileSync(PYTHON, ['-c', DELTA_RS, folder], { encoding: 'utf8' }))
+}
+
+function opened(output: string): Opened {
+  return JSON.parse(output) as Opened
 }
 
 export async function bench(): Promise<BenchReport> {
@@ -48,22 +52,22 @@ export async function bench(): Promise<BenchReport> {
   try {
     const checkpoint = join(folder, 'checkpoint')
     await writeCheckpointTable(checkpoint, CHECKPOINT_FILES)
-    const opened = compareOpens(checkpoint)
+    const fromCheckpoint = compareOpens(checkpoint)
     const commits = join(folder, 'commits')
     writeCommitTable(commits, COMMITS)
     const replayed = compareOpens(commits)
     const steps = await compareSteps(folder)
     return {
       lines: [
-        ...linesOf(`open ${CHECKPOINT_FILES} files from a checkpoint`, opened),
+        ...linesOf(`open ${CHECKPOINT_FILES} files from a checkpoint`, fromCheckpoint),
         ...linesOf(`replay ${COMMITS} JSON commits`, replayed),
         `from version n to n + 1 (ms, median): n = ${YOUNG} ${steps.young.toFixed(3)}, `
           + `n = ${OLD} ${steps.old.toFixed(3)}`,
       ],
       bars: [
-        ratioBar('open from a checkpoint, of delta-rs', opened, 2),
+        ratioBar('open from a checkpoint, of delta-rs', fromCheckpoint, 2),
         { name: 'peak memory of that', unit: 'GB', limit: { kind: 'most', value: 1.5 },
-          value: Math.max(...opened.ours.map(({ peakBytes }) => peakBytes)) / 1e9 },
+          value: Math.max(...fromCheckpoint.ours.map(({ peakBytes }) => peakBytes)) / 1e9 },
         ratioBar('replay of JSON commits, of delta-rs', replayed, 3),
         { name: `a step at n = ${OLD}, of one at n = ${YOUNG}`, unit: 'times',
           value: steps.old / steps.young, limit: { kind: 'most', value: 1.3 } },

@@ -27,7 +27,7 @@ export { buildStats, loosenStats, numRecordsOf, statValueOf, type ColumnStats, t
   from './stats.ts'
 export { encodeDataPath, filePlace, parseDataPath, type DataPath, type FilePlace }
   from './data-path.ts'
-export type { CheckpointWriter } from './checkpoint-writer.ts'
+export { CheckpointWriter } from './checkpoint-writer.ts'
 export { writeCheckpoint } from './checkpoint.ts'
 export type { HistoryEntry } from './history.ts'
 export { checkTable, type DataCheck, type Finding, type FsckReport } from './fsck.ts'

@@ -56,14 +56,13 @@ function hasOpenings(text: string, max: number): boolean {
 function isTooDeep(text: string): boolean {
   let depth = 0
   for (let at = 0; at < text.length; at++) {
-    switch (text[at]) {
-      case '"':
-        for (at++; at < text.length && text[at] !== '"'; at++) if (text[at] === '\\') at++
-        break
-      case '{': case '[':
-        if (++depth > DEPTH_MAX) return true
-        break
-      case '}': case ']': depth--
+    const mark = text[at]
+    if (mark === '"') {
+      for (at++; at < text.length && text[at] !== '"'; at++) if (text[at] === '\\') at++
+    } else if (mark === '{' || mark === '[') {
+      if (++depth > DEPTH_MAX) return true
+    } else if (mark === '}' || mark === ']') {
+      depth--
     }
   }
   return false
