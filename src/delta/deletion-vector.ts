@@ -12,9 +12,9 @@
 import { randomUUID } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { SlipwayError } from '../base/errors.ts'
-import type { Storage } from '../storage/storage.ts'
+import { tableName, type Storage } from '../storage/storage.ts'
 import type { DeletionVectorDescriptor } from './actions.ts'
-import { filePlace, type FilePlace } from './data-path.ts'
+import { filePlace, shownPath, type FilePlace } from './data-path.ts'
 import { RowBitmap } from './row-bitmap.ts'
 import { decodeZ85, encodeZ85 } from './z85.ts'
 
@@ -52,13 +52,25 @@ export async function writeDeletionVectors(storage: Storage, vectors: readonly R
 /** V2. Throws `delta-corrupt` naming the file; `delta-unsupported` outside the table. */
 export async function readDeletionVector(storage: Storage, descriptor: DeletionVectorDescriptor)
   : Promise<RowBitmap> {
-  const place = deletionVectorPlace(storage, descriptor)
-  const data = place === null ? inlineData(descriptor) : await storedData(place, descriptor)
-  const vector = decodeData(data)
-  if (vector.cardinality !== descriptor.cardinality) {
+  try {
+    const place = deletionVectorPlace(storage, descriptor)
+    const data = place === null ? inlineData(descriptor) : await storedData(place, descriptor)
+    const vector = decodeData(data)
+    if (vector.cardinality === descriptor.cardinality) return vector
     throw damaged(descriptor, 'the count of its rows is not the one in the log')
+  } catch (error) {
+    if (!(error instanceof SlipwayError) || error.message.startsWith(tableName(storage))) {
+      throw error
+    }
+    throw new SlipwayError(error.code, `${tableName(storage)}: ${nameOf(descriptor)}: `
+      + error.message, { cause: error, hint: error.hint })
   }
-  return vector
+}
+
+/** As the log has it: the file's name is in there, unless it is what is damaged. */
+function nameOf({ storageType, pathOrInlineDv }: DeletionVectorDescriptor): string {
+  return storageType === 'i' ? 'an inline deletion vector'
+    : `deletion vector ${shownPath(pathOrInlineDv)}`
 }
 
 /** PROTOCOL.md "Derived Fields": with the path it identifies a logical file. */

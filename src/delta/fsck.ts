@@ -9,7 +9,7 @@
  * K4  What is in the data files is looked at by the caller's DataCheck, where there is one.
  */
 import { SlipwayError } from '../base/errors.ts'
-import type { Storage } from '../storage/storage.ts'
+import { tableName, type Storage } from '../storage/storage.ts'
 import type { AddFile } from './actions.ts'
 import { readCheckpoint } from './checkpoint-reader.ts'
 import { checksumProblems, readChecksum } from './crc-reader.ts'
@@ -125,7 +125,7 @@ class LogCheck {
       builder.commit(commit)
       return builder.build()
     } catch (error) {
-      this.#found(commitPath(version), problemOf(error))
+      this.#found(commitPath(version), problemOf(error, this.#storage))
       return null
     }
   }
@@ -185,7 +185,7 @@ class LogCheck {
         this.#found(path, problem)
       }
     } catch (error) {
-      this.#found(path, problemOf(error))
+      this.#found(path, problemOf(error, this.#storage))
     }
   }
 
@@ -197,7 +197,7 @@ class LogCheck {
       }
       return builder.build()
     } catch (error) {
-      this.#found(checkpoint.files[0]?.path ?? '', problemOf(error))
+      this.#found(checkpoint.files[0]?.path ?? '', problemOf(error, this.#storage))
       return null
     }
   }
@@ -224,7 +224,7 @@ async function fileProblems(storage: Storage, file: AddFile): Promise<readonly s
     return found.size === file.size ? []
       : [`has ${found.size} bytes, ${file.size} in the log`]
   } catch (error) {
-    return [problemOf(error)]
+    return [problemOf(error, storage)]
   }
 }
 
@@ -235,11 +235,12 @@ async function vectorProblems(storage: Storage, file: AddFile): Promise<readonly
     const rows = numRecordsOf(file.stats)
     return rows !== null && last !== null && last >= rows ? [`deletes row ${last} of ${rows}`] : []
   } catch (error) {
-    return [problemOf(error)]
+    return [problemOf(error, storage)]
   }
 }
 
-function problemOf(error: unknown): string {
-  if (error instanceof SlipwayError) return error.message
+/** The report's reader knows which table it is of. */
+function problemOf(error: unknown, storage: Storage): string {
+  if (error instanceof SlipwayError) return error.message.replace(`${tableName(storage)}: `, '')
   throw error
 }

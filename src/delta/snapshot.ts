@@ -5,11 +5,13 @@
  * N2  The next snapshot is made from this one and the new commit alone, at the commit's price.
  * N3  At most one live file a path. A remove ends only the logical file that it names: the path
  *     with that deletion vector (PROTOCOL.md "Action Reconciliation").
- * N4  It exists only for tables that we read rightly: unknown reader features are refused.
+ * N4  It exists only for tables that we read rightly: reader features, types and column mappings
+ *     that we do not know are refused.
  */
 import { SlipwayError } from '../base/errors.ts'
 import type { Action, AddFile, CommitInfo, DomainMetadata, Metadata, Protocol, RemoveFile, Txn }
   from './actions.ts'
+import { mappingMode } from './column-mapping.ts'
 import { pathIdentity } from './data-path.ts'
 import { deletionVectorId } from './deletion-vector.ts'
 import type { CheckpointPart } from './checkpoint-parquet.ts'
@@ -36,6 +38,7 @@ interface State {
   readonly inCommitTimestamp: number | null
   readonly protocol: Protocol
   readonly metadata: Metadata
+  readonly schema: StructType
   readonly files: FileSet
   readonly tombstones: TombstoneSet
   readonly txns: PersistentMap<Txn>
@@ -45,7 +48,6 @@ interface State {
 
 export class Snapshot {
   readonly #state: State
-  #schema: StructType | null = null
   #tombstoneCount: number | null = null
 
   private constructor(state: State) {
@@ -63,10 +65,7 @@ export class Snapshot {
   /** Of the live data files, deletion vectors not counted. */
   get sizeBytes(): number { return this.#state.sizeBytes }
 
-  get schema(): StructType {
-    this.#schema ??= parseSchema(this.#state.metadata.schemaString)
-    return this.#schema
-  }
+  get schema(): StructType { return this.#state.schema }
 
   /** Live files, in no order to rely on. */
   files(): Iterable<AddFile> {
@@ -134,6 +133,7 @@ export class SnapshotBuilder {
   #version: Version | null
   #timestampMs: number
   #commitInfo: CommitInfo | null = null
+  readonly #from: State | null
   #protocol: Protocol | null
   #metadata: Metadata | null
   #sizeBytes: number
@@ -143,6 +143,7 @@ export class SnapshotBuilder {
   readonly #domains: MapEditor<DomainMetadata>
 
   constructor(from: State | null = null) {
+    this.#from = from
     this.#version = from?.version ?? null
     this.#timestampMs = from?.timestampMs ?? 0
     this.#protocol = from?.protocol ?? null
@@ -187,11 +188,18 @@ export class SnapshotBuilder {
     const keepsTime = metadata.configuration['delta.enableInCommitTimestamps'] === 'true'
     const inCommitTimestamp = keepsTime ? this.#commitInfo?.inCommitTimestamp ?? null : null
     return Snapshot.of({
-      version, protocol, metadata, inCommitTimestamp,
+      version, protocol, metadata, inCommitTimestamp, schema: this.#schemaOf(metadata),
       timestampMs: inCommitTimestamp ?? this.#timestampMs,
       files: this.#files.done(), tombstones: this.#tombstones.done(),
       txns: this.#txns.done(), domains: this.#domains.done(), sizeBytes: this.#sizeBytes,
     })
+  }
+
+  /** N4: a type or a mapping that we do not know is refused before anything is read by it. */
+  #schemaOf(metadata: Metadata): StructType {
+    if (this.#from?.metadata === metadata) return this.#from.schema
+    mappingMode(metadata)
+    return parseSchema(metadata.schemaString)
   }
 
   #required(): { protocol: Protocol; metadata: Metadata; version: Version } {
