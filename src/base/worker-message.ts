@@ -7,6 +7,8 @@ import type { ErrorCode } from './errors.ts'
 
 export type ToWorker<Options> =
   | { readonly kind: 'start'; readonly options: Options }
+  /** Files that may have been replaced are read again. */
+  | { readonly kind: 'reload' }
   | { readonly kind: 'stop' }
 
 export type FromWorker<Info> =

@@ -34,8 +34,18 @@ export async function connectToEndpoint(options: EndpointOptions): Promise<pg.Cl
 function clientConfig(options: EndpointOptions): pg.ClientConfig {
   if (options.url !== undefined) return { connectionString: options.url }
   const { endpoints, password } = readEndpoint(options.dataDir)
-  const { host, port, database, user } = endpoints.postgres
-  return { host, port, database, user, password }
+  const { host, port, database, user, tlsRequired } = endpoints.postgres
+  return { host, port, database, user, password, ssl: tlsRequired ? tlsOptions() : false }
+}
+
+/** The endpoint is our own; where it wants a client's certificate, the one that libpq takes. */
+function tlsOptions(): pg.ClientConfig['ssl'] {
+  const { PGSSLCERT: cert, PGSSLKEY: key } = process.env
+  return {
+    rejectUnauthorized: false,
+    ...cert === undefined || key === undefined ? {}
+      : { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') },
+  }
 }
 
 export function readEndpoint(dataDir: string): {

@@ -12,6 +12,8 @@ export async function runUp(flags: Readonly<Record<string, unknown>>): Promise<v
   })
   const supervisor = new Supervisor(config)
   const stopping = stopOnSignals(supervisor)
+  // A terminal that closes means to end what runs in it; anybody else wants new certificates.
+  if (!process.stdout.isTTY) process.on('SIGHUP', () => { supervisor.reload() })
   const running = await supervisor.start()
   process.stdout.write(announce(config, running))
   await Promise.race([stopping, running.lost])

@@ -59,7 +59,15 @@ export function resolveConfig(sources: ConfigSources): Config {
   if (config.tlsClientCa !== null && config.tlsCert === null) {
     throw new SlipwayError('usage', '--tls-client-ca needs --tls-cert and --tls-key')
   }
+  if (config.tlsRequired && config.tlsCert === null) {
+    throw new SlipwayError('usage', '--tls-required needs --tls-cert and --tls-key')
+  }
   return { ...config, dataDir: resolve(config.dataDir) }
+}
+
+/** A certificate can only be shown over TLS. */
+export function isTlsRequired(config: Config): boolean {
+  return config.tlsRequired || config.tlsClientCa !== null
 }
 
 function find(key: OptionKey, sources: ConfigSources): Found {

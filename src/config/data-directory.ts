@@ -30,6 +30,8 @@ export class DataDirectory {
   get log(): string { return join(this.root, 'log') }
   get lake(): string { return join(this.root, 'lake') }
   get index(): string { return join(this.root, 'index') }
+  /** The gateways' own certificate for PostgreSQL. */
+  get login(): string { return join(this.root, 'login') }
   get spill(): string { return join(this.root, 'run', 'spill') }
 
   /** Where gateways reach the engine. A socket's path holds at most 107 bytes (unix(7)). */
@@ -209,7 +211,9 @@ export interface Secret {
 
 export interface Endpoints {
   readonly postgres: { readonly host: string; readonly port: number; readonly database: string
-    readonly user: string }
+    readonly user: string
+    /** Without TLS nobody comes in. */
+    readonly tlsRequired: boolean }
   readonly http: { readonly url: string }
 }
 

@@ -8,6 +8,8 @@
 import { z } from 'zod'
 
 const port = whole(0, 65_535)
+const flag = z.union([z.boolean(), z.enum(['true', 'false', 'on', 'off', '1', '0'])
+  .transform((text) => text === 'true' || text === 'on' || text === '1')])
 
 /** Durations in milliseconds: 500ms, 10s, 2min, 1h. */
 export const durationMs = z.string().transform((text, context) => {
@@ -49,8 +51,8 @@ export interface OptionDeclaration {
 }
 
 function option<S extends z.ZodType>(
-  key: string, value: string, fallback: string | null, schema: S, about: string,
-): { key: string; value: string; about: string; fallback: string | null; schema: S } {
+  key: string, value: string | null, fallback: string | null, schema: S, about: string,
+): { key: string; value: string | null; about: string; fallback: string | null; schema: S } {
   return { key, value, about, fallback, schema }
 }
 
@@ -86,7 +88,9 @@ export const OPTIONS = {
   tlsCert: option('tlsCert', '<file>', null, path, 'certificate (PEM) for the PostgreSQL endpoint'),
   tlsKey: option('tlsKey', '<file>', null, path, 'its private key (PEM)'),
   tlsClientCa: option('tlsClientCa', '<file>', null, path,
-    'accept only clients with a certificate of this authority (PEM)'),
+    'accept only clients with a certificate of this authority (PEM); its name is the role'),
+  tlsRequired: option('tlsRequired', null, 'false', flag,
+    'accept no client without TLS; so with --tls-client-ca'),
   gatewayProcesses: option('gatewayProcesses', '<n>', '1', whole(1, 64),
     'processes that share the PostgreSQL port'),
   engineThreads: option('engineThreads', '<n>', null, whole(1, 256),

@@ -13,22 +13,37 @@ import { isJsonObject, parseJson, stringifyJson, type JsonObject, type JsonValue
 
 const NO_COLUMNS = '{"type":"struct","fields":[]}'
 
-/** One commit's (or JSON checkpoint's) text. Throws `delta-corrupt` naming the line. */
-export function decodeActions(text: string): Action[] {
+const NEWLINE = 0x0a
+/** Of one line: a text of V8 has no more. */
+const LINE_BYTES_MAX = 2 ** 28
+
+/** One commit's (or JSON checkpoint's) bytes. Throws `delta-corrupt` naming the line. */
+export function decodeActions(body: Buffer): Action[] {
   const actions: Action[] = []
-  for (const [at, line] of text.split('\n').entries()) {
-    if (line.trim() === '') continue
-    try {
-      const document = parseJson(line)
-      if (!isJsonObject(document)) throw wrong('the line', 'an object')
-      const action = decodeAction(document)
-      if (action !== null) actions.push(action)
-    } catch (error) {
-      if (!(error instanceof SlipwayError)) throw error
-      throw new SlipwayError(error.code, `line ${at + 1}: ${error.message}`, { cause: error })
-    }
+  // By line: a commit of a million files must not be one text.
+  for (let start = 0, line = 1; start < body.length; line++) {
+    const found = body.indexOf(NEWLINE, start)
+    const end = found === -1 ? body.length : found
+    const action = decodeLine(body, { start, end, line })
+    if (action !== null) actions.push(action)
+    start = end + 1
   }
   return actions
+}
+
+function decodeLine(body: Buffer, range: { readonly start: number; readonly end: number
+  readonly line: number }): Action | null {
+  try {
+    if (range.end - range.start > LINE_BYTES_MAX) throw wrong('the line', 'short enough')
+    const text = body.toString('utf8', range.start, range.end)
+    if (text.trim() === '') return null
+    const document = parseJson(text)
+    if (!isJsonObject(document)) throw wrong('the line', 'an object')
+    return decodeAction(document)
+  } catch (error) {
+    if (!(error instanceof SlipwayError)) throw error
+    throw new SlipwayError(error.code, `line ${range.line}: ${error.message}`, { cause: error })
+  }
 }
 
 export function encodeActions(actions: readonly Action[]): string {

@@ -33,6 +33,11 @@ export { bindPredicate, type BoundPredicate, type ColumnName, type Literal, type
   from './predicate.ts'
 export type { Value } from './value.ts'
 export type { ParquetReader, ReadFile, ReadRequest, RowSelection } from './parquet-reader.ts'
+export { parsePredicate } from './predicate-parser.ts'
+export { filesMatching } from './data-skipping.ts'
+export { scanTable, type ScanOptions } from './table-scan.ts'
+export { tableChanges, type ChangeOptions } from './changes.ts'
+export { jsonRows } from './json-rows.ts'
 export type { ParquetRewriter, RewriteRequest, RewriteSource, RewrittenFile }
   from './parquet-rewriter.ts'
 export { optimize, type OptimizeOptions, type OptimizeReport } from './optimize.ts'

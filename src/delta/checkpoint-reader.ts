@@ -51,7 +51,7 @@ async function readParts(storage: Storage, path: string, format: 'json' | 'parqu
 }
 
 function* jsonParts(body: Buffer): Generator<CheckpointPart> {
-  yield { actions: decodeActions(body.toString('utf8')), files: null, tombstones: null }
+  yield { actions: decodeActions(body), files: null, tombstones: null }
 }
 
 function* naming(path: string, parts: Iterable<CheckpointPart>): Generator<CheckpointPart> {

@@ -5,9 +5,11 @@
  * D1  decode(encode(name)) is name, for any name.
  * D2  Two spellings of one file (`file:///a`, `file:/a`, `/a`; `%41`, `A`) have one identity.
  * D3  A relative path that climbs out of the table is damage, never a file.
+ * D4  A file elsewhere is read only where the storage was told to allow it.
  */
+import { posix } from 'node:path'
 import { SlipwayError } from '../base/errors.ts'
-import { checkedPath } from '../storage/storage.ts'
+import { checkedPath, tableName, type Storage } from '../storage/storage.ts'
 
 export type DataPath =
   /** Under the table's root; decoded. */
@@ -29,6 +31,54 @@ export function parseDataPath(path: string): DataPath {
   if (path.startsWith('//')) return { kind: 'absolute', path: decoded(path.replace(/^\/+/, '/')) }
   if (path.startsWith('/')) return { kind: 'absolute', path: decoded(path) }
   return { kind: 'relative', path: checkedPath(decoded(path).replace(/^(?:\.\/)+/, '')) }
+}
+
+/** A file, and the storage that has it. */
+export interface FilePlace {
+  readonly storage: Storage
+  /** Relative to the storage's root. */
+  readonly path: string
+}
+
+/**
+ * Where a file that the log names lies. Throws `delta-corrupt` as parseDataPath, and
+ * `delta-unsupported` by D4; both name the table and the file.
+ */
+export function filePlace(storage: Storage, path: string): FilePlace {
+  const refused = (why: string): SlipwayError => new SlipwayError('delta-unsupported',
+    `${tableName(storage)}: ${shownPath(path)} ${why}`, { hint: 'Allow its folder '
+      + '(allowedFolders, --allow-folder) if you trust the table: shallow clones need it.' })
+  const parsed = parsedAt(storage, path)
+  switch (parsed.kind) {
+    case 'relative': return { storage, path: parsed.path }
+    case 'remote': throw refused('lies in another store than the table, which is not read')
+    case 'absolute': {
+      const local = posix.normalize(parsed.path)
+      const root = storage.root.endsWith('/') ? storage.root : `${storage.root}/`
+      if (local.startsWith(root)) return { storage, path: checkedPath(local.slice(root.length)) }
+      const place = storage.elsewhere(local)
+      if (place === null) throw refused('lies outside of the table, which is not read')
+      return place
+    }
+  }
+}
+
+function parsedAt(storage: Storage, path: string): DataPath {
+  try {
+    return parseDataPath(path)
+  } catch (error) {
+    if (!(error instanceof SlipwayError)) throw error
+    throw new SlipwayError(error.code,
+      `${tableName(storage)}: ${shownPath(path)}: ${error.message}`, { cause: error })
+  }
+}
+
+const SHOWN_MAX = 200
+
+/** For messages: a log may name anything. */
+export function shownPath(path: string): string {
+  const clean = path.replace(/[^\x20-\x7e]/gu, '?')
+  return clean.length <= SHOWN_MAX ? clean : `${clean.slice(0, SHOWN_MAX)}…`
 }
 
 /** The form for the log of a name relative to the table's root. */

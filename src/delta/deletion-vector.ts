@@ -14,7 +14,7 @@ import { crc32 } from 'node:zlib'
 import { SlipwayError } from '../base/errors.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { DeletionVectorDescriptor } from './actions.ts'
-import { parseDataPath } from './data-path.ts'
+import { filePlace, type FilePlace } from './data-path.ts'
 import { RowBitmap } from './row-bitmap.ts'
 import { decodeZ85, encodeZ85 } from './z85.ts'
 
@@ -52,8 +52,8 @@ export async function writeDeletionVectors(storage: Storage, vectors: readonly R
 /** V2. Throws `delta-corrupt` naming the file; `delta-unsupported` outside the table. */
 export async function readDeletionVector(storage: Storage, descriptor: DeletionVectorDescriptor)
   : Promise<RowBitmap> {
-  const data = descriptor.storageType === 'i'
-    ? inlineData(descriptor) : await storedData(storage, descriptor)
+  const place = deletionVectorPlace(storage, descriptor)
+  const data = place === null ? inlineData(descriptor) : await storedData(place, descriptor)
   const vector = decodeData(data)
   if (vector.cardinality !== descriptor.cardinality) {
     throw damaged(descriptor, 'the count of its rows is not the one in the log')
@@ -68,21 +68,23 @@ export function deletionVectorId(descriptor: DeletionVectorDescriptor | undefine
   return `${descriptor.storageType}${descriptor.pathOrInlineDv}${place}`
 }
 
-/** Relative to the table's root; null for an inline one. Throws as readDeletionVector. */
+/**
+ * Relative to the table's root; null for an inline one. Throws as readDeletionVector, and
+ * `delta-unsupported` for one that lies outside, wherever the storage may go.
+ */
 export function deletionVectorPath(storage: Storage, descriptor: DeletionVectorDescriptor)
   : string | null {
+  const place = deletionVectorPlace(storage, descriptor)
+  if (place === null || place.storage === storage) return place?.path ?? null
+  throw new SlipwayError('delta-unsupported', 'a deletion vector lies outside of its table')
+}
+
+function deletionVectorPlace(storage: Storage, descriptor: DeletionVectorDescriptor)
+  : FilePlace | null {
   switch (descriptor.storageType) {
     case 'i': return null
-    case 'u': return relativePath(descriptor)
-    case 'p': {
-      const parsed = parseDataPath(descriptor.pathOrInlineDv)
-      const root = storage.root.endsWith('/') ? storage.root : `${storage.root}/`
-      if (parsed.kind === 'absolute' && parsed.path.startsWith(root)) {
-        return parsed.path.slice(root.length)
-      }
-      throw new SlipwayError('delta-unsupported',
-        'a deletion vector lies outside of its table, which is not read')
-    }
+    case 'u': return { storage, path: relativePath(descriptor) }
+    case 'p': return filePlace(storage, descriptor.pathOrInlineDv)
   }
 }
 
@@ -127,9 +129,8 @@ function inlineData(descriptor: DeletionVectorDescriptor): Buffer {
   return bytes.subarray(0, descriptor.sizeInBytes)
 }
 
-async function storedData(storage: Storage, descriptor: DeletionVectorDescriptor)
+async function storedData({ storage, path }: FilePlace, descriptor: DeletionVectorDescriptor)
   : Promise<Buffer> {
-  const path = deletionVectorPath(storage, descriptor) ?? ''
   const { offset = 1, sizeInBytes } = descriptor
   if (!Number.isSafeInteger(offset) || offset < 1 || !Number.isSafeInteger(sizeInBytes)
     || sizeInBytes < 0) throw damaged(descriptor, 'its place is not a number')

@@ -4,17 +4,19 @@
  * H1  Times rise strictly with versions. From `inCommitTimestampEnablementVersion` on they are
  *     the in-commit ones, before it the commit files' modification times, moved up where one
  *     is not above its predecessor's.
- * H2  The version of a moment is the newest one whose time is not after it.
+ * H2  The version of a moment is the newest one whose time is not after it. A moment outside of
+ *     the table's time is refused, and the nearest time is named: its state is not known, yet or
+ *     any more.
  *
  * Source: PROTOCOL.md "In-Commit Timestamps"; delta-spark DeltaHistoryManager for H1's second
- * half.
+ * half and for H2.
  */
 import { SlipwayError } from '../base/errors.ts'
 import type { Storage } from '../storage/storage.ts'
-import type { CommitInfo, Metadata } from './actions.ts'
+import type { CommitInfo } from './actions.ts'
 import { readCommit } from './log-reader.ts'
-import { listLog, type CommitFile } from './log-segment.ts'
-import type { Snapshot } from './snapshot.ts'
+import { listLog, type CommitFile, type LogListing } from './log-segment.ts'
+import type { CommitContent, Snapshot } from './snapshot.ts'
 import type { Version } from './version.ts'
 
 export interface HistoryEntry {
@@ -27,31 +29,67 @@ export interface HistoryEntry {
 /** Newest first, as far back as the log still goes. `latest`: the table's newest snapshot. */
 export async function* readHistory(storage: Storage, latest: Snapshot)
   : AsyncGenerator<HistoryEntry> {
-  const commits = await commitsUpTo(storage, latest.version)
-  const times = fileTimes(commits)
-  const keptFrom = inCommitTimesFrom(latest.metadata)
+  const commits = commitsUpTo(await listLog(storage, null), latest.version)
+  const timeOf = timesOf(commits, latest)
   for (const { version } of commits.toReversed()) {
     const commit = await readCommit(storage, version)
     if (commit === null) continue
-    const commitInfo = commitInfoIn(commit.actions)
-    const kept = keptFrom !== null && version >= keptFrom ? commitInfo.inCommitTimestamp : undefined
-    yield { version, timestampMs: kept ?? times.get(version) ?? commit.mtimeMs, commitInfo }
+    yield { version, timestampMs: timeOf(commit), commitInfo: commitInfoIn(commit.actions) }
   }
 }
 
-/** H2. Throws `not-found` for a moment before the oldest version that the log still has. */
+/** H1, for the commits up to `latest`; milliseconds. */
+export async function commitTimes(storage: Storage, latest: Snapshot)
+  : Promise<(commit: CommitContent) => number> {
+  return timesOf(commitsUpTo(await listLog(storage, null), latest.version), latest)
+}
+
+function timesOf(commits: readonly CommitFile[], latest: Snapshot)
+  : (commit: CommitContent) => number {
+  const times = fileTimes(commits)
+  const keptFrom = inCommitTimesOf(latest)?.version ?? null
+  return ({ version, actions, mtimeMs }) => {
+    const kept = keptFrom !== null && version >= keptFrom
+      ? commitInfoIn(actions).inCommitTimestamp : undefined
+    return kept ?? times.get(version) ?? mtimeMs
+  }
+}
+
+/** H2. Throws `not-found`. */
 export async function versionAt(storage: Storage, latest: Snapshot, timestampMs: number)
   : Promise<Version> {
-  if (timestampMs >= latest.timestampMs) return latest.version
-  const commits = await commitsUpTo(storage, latest.version)
+  const listing = await listLog(storage, null)
+  const commits = commitsUpTo(listing, latest.version)
   const times = fileTimes(commits)
-  const keptFrom = inCommitTimesFrom(latest.metadata)
+  const kept = inCommitTimesOf(latest)
   const timeOf = async (commit: CommitFile): Promise<number> => {
-    if (keptFrom === null || commit.version < keptFrom) return times.get(commit.version) ?? 0
+    const byFile = times.get(commit.version) ?? 0
+    if (kept === null || commit.version < kept.version) return byFile
     const content = await readCommit(storage, commit.version)
-    return commitInfoIn(content?.actions ?? []).inCommitTimestamp ?? commit.file.mtimeMs
+    return commitInfoIn(content?.actions ?? []).inCommitTimestamp ?? byFile
   }
-  // Times rise, so halving reads a few commits of many.
+  const newest = commits.at(-1)
+  const newestTime = newest === undefined ? latest.timestampMs : await timeOf(newest)
+  if (timestampMs > newestTime) {
+    throw outside(`the newest version, ${latest.version}, is of`, newestTime)
+  }
+  // Files' times need not be below in-commit times: each half is searched by its own.
+  const from = kept === null ? 0 : commits.findIndex(({ version }) => version >= kept.version)
+  const half = from > 0 && kept !== null
+    ? timestampMs >= kept.timestampMs ? commits.slice(from) : commits.slice(0, from) : commits
+  const found = await newestNotAfter(half, timestampMs, timeOf)
+  const oldest = commits.find(({ version }) => version >= oldestReadable(listing))
+  if (found !== undefined && oldest !== undefined && found.version >= oldest.version) {
+    return found.version
+  }
+  throw oldest === undefined ? outside('the newest version is of', newestTime)
+    : outside(`the oldest version that can be read, ${oldest.version}, is of`,
+      await timeOf(oldest))
+}
+
+/** Times rise, so halving reads a few commits of many. */
+async function newestNotAfter(commits: readonly CommitFile[], timestampMs: number,
+  timeOf: (commit: CommitFile) => Promise<number>): Promise<CommitFile | undefined> {
   let low = 0
   let high = commits.length
   while (low < high) {
@@ -60,17 +98,35 @@ export async function versionAt(storage: Storage, latest: Snapshot, timestampMs:
     if (commit !== undefined && await timeOf(commit) <= timestampMs) low = middle + 1
     else high = middle
   }
-  const found = commits[low - 1]
-  if (found === undefined) {
-    throw new SlipwayError('not-found',
-      'the table did not exist at that time, or its log of then was cleaned up')
+  return commits[low - 1]
+}
+
+/** Version 0 while its commit is there, else that of the first checkpoint. */
+function oldestReadable(listing: LogListing): number {
+  if (listing.commits[0]?.version === 0) return 0
+  return listing.checkpoints[0]?.version ?? Infinity
+}
+
+function outside(what: string, timeMs: number): SlipwayError {
+  const time = new Date(timeMs)
+  const shown = Number.isNaN(time.getTime()) ? `${timeMs} ms` : time.toISOString()
+  return new SlipwayError('not-found', `the table has no state of that time: ${what} ${shown}`)
+}
+
+/** The oldest version whose time is not before the moment. Throws `not-found` after the newest. */
+export async function versionFrom(storage: Storage, latest: Snapshot, timestampMs: number)
+  : Promise<Version> {
+  const commits = commitsUpTo(await listLog(storage, null), latest.version)
+  const timeOf = timesOf(commits, latest)
+  for (const { version } of commits) {
+    const commit = await readCommit(storage, version)
+    if (commit !== null && timeOf(commit) >= timestampMs) return version
   }
-  return found.version
+  throw new SlipwayError('not-found', 'the table has no version at or after that time')
 }
 
 /** The gapless run of commits that ends with `last`: older ones no longer stand for a version. */
-async function commitsUpTo(storage: Storage, last: Version): Promise<readonly CommitFile[]> {
-  const { commits } = await listLog(storage, null)
+function commitsUpTo({ commits }: LogListing, last: Version): readonly CommitFile[] {
   const upTo = commits.filter((commit) => commit.version <= last)
   let first = upTo.length - 1
   while (first > 0 && upTo[first - 1]?.version === (upTo[first]?.version ?? 0) - 1) first--
@@ -88,12 +144,15 @@ function fileTimes(commits: readonly CommitFile[]): ReadonlyMap<Version, number>
   return times
 }
 
-/** null: in-commit times are not kept. */
-function inCommitTimesFrom(metadata: Metadata): number | null {
-  const { configuration } = metadata
+/** Since when in-commit times are kept; null: they are not. */
+function inCommitTimesOf({ metadata: { configuration } }: Snapshot)
+  : { readonly version: number; readonly timestampMs: number } | null {
   if (configuration['delta.enableInCommitTimestamps'] !== 'true') return null
   // Absent: kept since the table was made.
-  return Number(configuration['delta.inCommitTimestampEnablementVersion'] ?? '0')
+  return {
+    version: Number(configuration['delta.inCommitTimestampEnablementVersion'] ?? '0'),
+    timestampMs: Number(configuration['delta.inCommitTimestampEnablementTimestamp'] ?? '0'),
+  }
 }
 
 function commitInfoIn(actions: readonly object[]): CommitInfo {

@@ -43,6 +43,14 @@ export class RowBitmap {
     return RowBitmap.empty.with(positions)
   }
 
+  /** The highest position; null when the set is empty. */
+  get last(): number | null {
+    const key = this.#keys.at(-1)
+    const container = this.#containers.at(-1)
+    return key === undefined || container === undefined ? null
+      : key * SPAN + lastOf(container)
+  }
+
   has(position: number): boolean {
     const at = this.#find(Math.floor(position / SPAN))
     const container = this.#containers[at]
@@ -65,6 +73,15 @@ export class RowBitmap {
     for (const [key, low] of groups) merged.set(key, union(merged.get(key), low))
     const keys = [...merged.keys()].sort((a, b) => a - b)
     return new RowBitmap(keys, keys.map((key) => merged.get(key)).filter((c) => c !== undefined))
+  }
+
+  /** The positions that `other` has not. */
+  without(other: RowBitmap): RowBitmap {
+    return RowBitmap.of(this.#positionsWithout(other))
+  }
+
+  *#positionsWithout(other: RowBitmap): Generator<number> {
+    for (const position of this.positions()) if (!other.has(position)) yield position
   }
 
   /** In rising order. */
@@ -181,6 +198,18 @@ function holds(container: Container, low: number): boolean {
         if (low >= first && low <= last) return true
       }
       return false
+  }
+}
+
+function lastOf(container: Container): number {
+  switch (container.kind) {
+    case 'array': return container.values.at(-1) ?? 0
+    case 'runs': return container.bounds.at(-1) ?? 0
+    case 'bitmap': {
+      let byte = BITMAP_BYTES - 1
+      while (byte > 0 && container.bits[byte] === 0) byte--
+      return byte * 8 + 31 - Math.clz32(container.bits[byte] ?? 0)
+    }
   }
 }
 

@@ -20,9 +20,11 @@ import { parseSchema, type StructType } from './schema.ts'
 import { TombstoneSet, type TombstoneSetEditor } from './tombstone-set.ts'
 import type { Version } from './version.ts'
 
-/** One commit as replay needs it. */
+/** One commit as replay needs it, or several that were compacted into one. */
 export interface CommitContent {
   readonly version: Version
+  /** Of the versions folded together; absent: one. */
+  readonly first?: Version
   /** Modification time of the commit's file. */
   readonly mtimeMs: number
   readonly actions: readonly Action[]
@@ -161,7 +163,7 @@ export class SnapshotBuilder {
   }
 
   commit(commit: CommitContent): void {
-    if (this.#version !== null && commit.version !== this.#version + 1) {
+    if (this.#version !== null && (commit.first ?? commit.version) !== this.#version + 1) {
       throw new SlipwayError('internal', 'commits are replayed in their order')
     }
     this.#version = commit.version

@@ -23,7 +23,7 @@ import { protocolFor } from './protocol.ts'
 import { checkPartitioning, checkSchema, printSchema, type StructType } from './schema.ts'
 import { SnapshotBuilder, type Snapshot } from './snapshot.ts'
 import { Transaction, type TransactionOptions } from './transaction.ts'
-import { nextVersion, version, type Version } from './version.ts'
+import { commitPath, nextVersion, version, type Version } from './version.ts'
 
 export interface TableOptions {
   readonly storage: Storage
@@ -114,9 +114,11 @@ export class DeltaTable {
         if (commit === null) break
         snapshot = snapshot.next(commit)
       }
-      // No next commit: the newest, unless clean-up took it and a checkpoint stands for it.
+      // No next commit: the newest, unless clean-up took it and a checkpoint stands for it. Then
+      // it took the one before, too.
       const hint = await readLastCheckpoint(this.storage)
-      if (hint !== null && hint > snapshot.version) {
+      if (hint !== null && hint > snapshot.version
+        || await this.storage.stat(commitPath(snapshot.version)) === null) {
         snapshot = await loadSnapshot(this.storage, null) ?? snapshot
       }
       this.advance(snapshot)
@@ -134,7 +136,10 @@ export class DeltaTable {
     })
   }
 
-  /** The state at a moment; H2 of history.ts. Throws `not-found` for one before the log. */
+  /**
+   * The state at a moment; H2 of history.ts. Throws `not-found` for one before the oldest
+   * version that can still be read, and for one after the newest.
+   */
   async atTimestamp(timestampMs: number): Promise<Snapshot> {
     const latest = await this.latest()
     return await this.at(await namingTable(this.storage,

@@ -3,12 +3,16 @@
  *
  * G1  Nothing is sent to PostgreSQL before a whole startup packet is there, so that silent or
  *     talkative strangers cost PostgreSQL nothing.
- * G2  A stranger holds at most STARTUP_BYTES_MAX and one chunk, for GREETING_MS_MAX.
+ * G2  A stranger holds at most STARTUP_BYTES_MAX and one chunk, until `until`.
  * G3  Garbage ends the connection without a word, as PostgreSQL ends it.
  * G4  Bytes that came in clear behind an SSLRequest are never taken for the client's own
  *     (CVE-2021-23214).
+ * G5  Each kind of encryption is asked for once, as PostgreSQL has it: a second request is a
+ *     protocol that nobody speaks.
  */
 import type { Socket } from 'node:net'
+import { systemClock } from '../base/clock.ts'
+import { errorResponse } from '../pgwire/backend-message.ts'
 import {
   parseStartupPacket, startupLength, type StartupPacket,
 } from '../pgwire/startup-packet.ts'
@@ -25,13 +29,13 @@ export type Greeting =
 export interface GreetingOptions {
   /** `secure`: TLS stands already. */
   readonly tls: 'offered' | 'unavailable' | 'secure'
+  /** When its time is over, in milliseconds since 1970. */
+  readonly until: number
   /** Called at most once; the socket has no listener of the greeting's any more. */
   readonly onGreeting: (greeting: Greeting) => void
   readonly onGone: () => void
 }
 
-/** PostgreSQL's authentication_timeout. */
-const GREETING_MS_MAX = 60_000
 const TLS_HANDSHAKE = 0x16
 const YES = Buffer.from('S')
 const NO = Buffer.from('N')
@@ -42,12 +46,15 @@ export class ClientGreeting {
   readonly #timer: NodeJS.Timeout
   readonly #socket: Socket
   #bytes = NOTHING
+  /** What was asked for and refused; over TLS nothing more can be asked for. */
+  readonly #asked: Set<'ssl' | 'gssenc'>
   #isOver = false
 
   constructor(socket: Socket, options: GreetingOptions) {
     this.#options = options
     this.#socket = socket
-    this.#timer = setTimeout(() => this.#end(), GREETING_MS_MAX)
+    this.#asked = new Set(options.tls === 'secure' ? ['ssl', 'gssenc'] : [])
+    this.#timer = setTimeout(() => this.#end(), Math.max(0, options.until - systemClock.now()))
     this.#listen(socket)
   }
 
@@ -104,7 +111,7 @@ export class ClientGreeting {
     switch (parsed.kind) {
       case 'ssl':
         if (rest.length > 0) throw new Error('unencrypted data after the SSL request')
-        this.#bytes = NOTHING
+        if (!this.#ask(packet, 'ssl')) return
         if (this.#options.tls !== 'offered') {
           this.#socket.write(NO)
           return
@@ -114,7 +121,7 @@ export class ClientGreeting {
         return
       case 'gssenc':
         if (rest.length > 0) throw new Error('unencrypted data after the GSSAPI request')
-        this.#bytes = NOTHING
+        if (!this.#ask(packet, 'gssenc')) return
         this.#socket.write(NO)
         return
       case 'cancel':
@@ -124,6 +131,23 @@ export class ClientGreeting {
         this.#hand({ kind: 'startup', socket: this.#socket, packet: Buffer.from(packet),
           parameters: parsed.parameters, early: Buffer.from(rest) })
     }
+  }
+
+  /** G5. False: the connection has ended. */
+  #ask(packet: Buffer, what: 'ssl' | 'gssenc'): boolean {
+    this.#bytes = NOTHING
+    if (!this.#asked.has(what)) {
+      this.#asked.add(what)
+      return true
+    }
+    const [major, minor] = [packet.readUInt16BE(4), packet.readUInt16BE(6)]
+    this.#socket.write(errorResponse({ severity: 'FATAL', sqlState: '0A000',
+      message: `unsupported frontend protocol ${major}.${minor}: server supports 3.0 to 3.2` }))
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    this.#socket.destroySoon()
+    this.#options.onGone()
+    return false
   }
 
   /** `unread`: what the next owner shall read again. */

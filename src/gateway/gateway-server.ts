@@ -5,23 +5,24 @@
  * W2  After stop() no client comes in; sessions between transactions end at once, others when
  *     they are, all of them within the grace period.
  */
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { systemClock, sleep } from '../base/clock.ts'
 import { SlipwayError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
+import { parseIdentMap, SAME_NAME, type IdentMap } from '../oltp/ident-map.ts'
 import type { PostgresTarget } from '../oltp/target.ts'
 import { errorResponse } from '../pgwire/backend-message.ts'
 import { isCandidate } from '../router/candidate.ts'
 import { ByteChannel } from './byte-channel.ts'
 import { CancelKeys } from './cancel-keys.ts'
 import { CancelRelay } from './cancel-relay.ts'
-import { ClientGreeting, type Greeting, type GreetingOptions } from './client-greeting.ts'
 import { DecisionMemory } from './decision-memory.ts'
 import { EngineLink } from './engine-link.ts'
 import { GatewayMetrics, type TrafficTotals } from './gateway-metrics.ts'
+import { Lobby, type Startup } from './lobby.ts'
 import { dialPostgres } from './postgres-dialer.ts'
 import { Session, type SessionShared } from './session.ts'
-import { TlsAcceptor, type TlsFiles } from './tls-acceptor.ts'
+import type { TlsFiles } from './tls-acceptor.ts'
 
 export interface GatewayOptions {
   readonly host: string
@@ -31,7 +32,17 @@ export interface GatewayOptions {
   /** The engine's socket. */
   readonly linkPath: string
   readonly tls: TlsFiles | null
+  readonly certificates: CertificateLogin
   readonly logger: Logger
+}
+
+/** How the name in a client's certificate becomes a role. Counts only with a client CA. */
+export interface CertificateLogin {
+  /** Lines of pg_ident.conf, and the map that counts; null: role and name are the same. */
+  readonly identLines: readonly string[]
+  readonly identMap: string | null
+  /** Where such a role is let in; null: the server asks for its password all the same. */
+  readonly target: PostgresTarget | null
 }
 
 const KEEPALIVE_MS = 60_000
@@ -46,11 +57,11 @@ export class GatewayServer {
   readonly #options: GatewayOptions
   readonly #server: Server
   readonly #link: EngineLink
-  readonly #tls: TlsAcceptor | null
+  readonly #lobby: Lobby
+  readonly #identMap: IdentMap
   readonly #cancelKeys = new CancelKeys()
   readonly #cancelRelay: CancelRelay
   readonly #shared: SessionShared
-  readonly #greetings = new Set<ClientGreeting>()
   readonly #sessions = new Set<Session>()
   #closedBytesFromClients = 0
   #closedBytesFromServer = 0
@@ -59,12 +70,20 @@ export class GatewayServer {
   /** Throws 'usage' when a certificate cannot be used. */
   constructor(options: GatewayOptions) {
     this.#options = options
-    const { logger, linkPath, target, tls } = options
+    const { logger, linkPath, target, tls, certificates } = options
     this.metrics = new GatewayMetrics(() => this.#totals())
     this.#link = new EngineLink({ path: linkPath, clock: systemClock, logger })
     this.#cancelRelay = new CancelRelay({ keys: this.#cancelKeys, link: this.#link, target })
-    this.#tls = tls === null ? null
-      : new TlsAcceptor(tls, (socket) => this.#greet(socket, 'secure'))
+    this.#identMap = certificates.identMap === null ? SAME_NAME
+      : parseIdentMap(certificates.identLines, certificates.identMap)
+    this.#lobby = new Lobby({
+      tls, onStartup: (startup) => void this.#open(startup),
+      onCancel: (key, socket) => {
+        this.metrics.connection('cancel')
+        void this.#cancelRelay.relay(key, socket)
+      },
+      onGone: () => this.metrics.connection('gone'),
+    })
     this.#shared = {
       link: this.#link, cancelKeys: this.#cancelKeys, isCandidate,
       memory: new DecisionMemory({ clock: systemClock, entriesMax: MEMORY_ENTRIES_MAX,
@@ -75,8 +94,11 @@ export class GatewayServer {
     }
     this.#server = createServer({
       allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS,
-    }, (socket) => this.#greet(socket, this.#tls === null ? 'unavailable' : 'offered'))
+    }, (socket) => this.#lobby.admit(socket))
   }
+
+  /** Connections that stand keep what they have. Throws 'usage', and nothing has changed. */
+  reloadCertificates(): void { this.#lobby.reloadCertificates() }
 
   /** Resolves to the bound port. Throws 'port-taken'. */
   async listen(): Promise<number> {
@@ -98,7 +120,7 @@ export class GatewayServer {
   async stop(graceMs: number): Promise<void> {
     this.#isStopping = true
     this.#server.close()
-    for (const greeting of this.#greetings) greeting.close()
+    this.#lobby.close()
     const deadline = systemClock.now() + graceMs
     while (this.#sessions.size > 0 && systemClock.now() < deadline) {
       for (const session of this.#sessions) if (session.isAtRest) session.terminate()
@@ -108,42 +130,16 @@ export class GatewayServer {
     this.#link.close()
   }
 
-  #greet(socket: Socket, tls: GreetingOptions['tls']): void {
-    if (this.#isStopping) {
-      socket.destroy()
+  async #open(startup: Startup): Promise<void> {
+    const { socket, packet, parameters } = startup
+    const target = this.#targetFor(startup)
+    if (target === null) {
+      this.metrics.connection('refused')
+      socket.write(certificateRefusal(parameters.get('user') ?? ''))
+      socket.destroySoon()
       return
     }
-    const greeting = new ClientGreeting(socket, {
-      tls,
-      onGreeting: (greeted) => {
-        this.#greetings.delete(greeting)
-        this.#onGreeting(greeted)
-      },
-      onGone: () => {
-        this.#greetings.delete(greeting)
-        this.metrics.connection('gone')
-      },
-    })
-    this.#greetings.add(greeting)
-  }
-
-  #onGreeting(greeting: Greeting): void {
-    switch (greeting.kind) {
-      case 'tls':
-        this.#tls?.accept(greeting.socket, greeting.isDirect)
-        return
-      case 'cancel':
-        this.metrics.connection('cancel')
-        void this.#cancelRelay.relay(greeting.key, greeting.socket)
-        return
-      case 'startup':
-        void this.#open(greeting)
-    }
-  }
-
-  async #open(greeting: Extract<Greeting, { readonly kind: 'startup' }>): Promise<void> {
-    const { socket, packet, parameters } = greeting
-    const dialled = await dialPostgres(this.#options.target)
+    const dialled = await dialPostgres(target)
     if (dialled.kind === 'unreachable' || this.#isStopping) {
       this.metrics.connection('unreachable')
       if (dialled.kind === 'connected') dialled.channel.destroy()
@@ -158,12 +154,21 @@ export class GatewayServer {
     }
     // What came while PostgreSQL was dialled waits in the socket.
     const more = socket.read() as Buffer | null
-    const early = more === null ? greeting.early : Buffer.concat([greeting.early, more])
+    const early = more === null ? startup.early : Buffer.concat([startup.early, more])
     this.metrics.connection('session')
     this.#sessions.add(new Session({
       client: ByteChannel.accepted(socket), server: dialled.channel, startupPacket: packet,
       isServerSecure: dialled.isSecure, parameters, early, shared: this.#shared,
     }))
+  }
+
+  /** PostgreSQL as the client may reach it; null: its certificate is another role's. */
+  #targetFor({ commonName, parameters }: Startup): PostgresTarget | null {
+    const { target, tls, certificates } = this.#options
+    if ((tls?.clientCaFile ?? null) === null) return target
+    const role = parameters.get('user') ?? ''
+    if (commonName === null || !this.#identMap.mayBecome(commonName, role)) return null
+    return certificates.target ?? target
   }
 
   #onSessionClosed(session: Session): void {
@@ -181,6 +186,11 @@ export class GatewayServer {
     }
     return { sessions: this.#sessions.size, bytesFromClients, bytesFromServer }
   }
+}
+
+function certificateRefusal(role: string): Buffer {
+  return errorResponse({ severity: 'FATAL', sqlState: '28000',
+    message: `certificate authentication failed for user "${role}"` })
 }
 
 /** What PostgreSQL says while it is not up. */

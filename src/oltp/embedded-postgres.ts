@@ -12,15 +12,16 @@ import {
   chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync,
   writeFileSync,
 } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Client } from 'pg'
 import { sleep } from '../base/clock.ts'
 import { SlipwayError } from '../base/errors.ts'
+import { freePort } from '../base/free-port.ts'
 import type { Logger } from '../base/logger.ts'
 import type { PostgresSection } from '../config/postgres-section.ts'
+import { LOGIN_NAME } from './login-certificate.ts'
 import { locatePostgres, type EmbeddedVersion, type PostgresBinaries } from './postgres-binaries.ts'
 import { canEnter, giveTo, pickServerAccount, type ServerAccount } from './server-account.ts'
 import { authLines, type GatewayClients } from './host-based-auth.ts'
@@ -30,9 +31,11 @@ import {
   endLeftovers, serverEnvironment, spawnServer, type ServerExit, type ServerProcess,
 } from './server-process.ts'
 import {
-  requiredSettings, serverPort, type DirectListener,
+  requiredSettings, SERVER_CERTIFICATE, SERVER_KEY, serverPort, type DirectListener,
 } from './server-settings.ts'
-import { clientConfig, socketPath, type Credentials, type PostgresTarget } from './target.ts'
+import {
+  clientConfig, socketPath, type CertificateFiles, type Credentials, type PostgresTarget,
+} from './target.ts'
 
 /** The bootstrap superuser, Slipway's own role; its secret never leaves the data directory. */
 export const ADMIN_ROLE = 'slipway_admin'
@@ -46,8 +49,13 @@ export interface EmbeddedPostgresOptions {
   readonly direct: DirectListener | null
   readonly section: PostgresSection
   readonly clients: GatewayClients
+  /** Who shows this certificate on 127.0.0.1 logs in as any role; `port` 0: a free one. */
+  readonly login: { readonly files: CertificateFiles; readonly port: number } | null
   readonly logger: Logger
 }
+
+/** Where the gateways show their certificate. */
+const LOGIN_ADDRESS = '127.0.0.1'
 
 type SocketTarget = PostgresTarget & { readonly kind: 'socket' }
 
@@ -59,11 +67,19 @@ const SOCKET_PATH_MAX_BYTES = process.platform === 'linux' ? 107 : 103
 
 export class EmbeddedPostgres {
   readonly target: SocketTarget
+  /** Where a login certificate counts. */
+  readonly loginTarget: PostgresTarget | null
   readonly #process: ServerProcess
   #stopping: Promise<void> | null = null
 
-  private constructor(target: SocketTarget, server: ServerProcess) {
+  private constructor(
+    target: SocketTarget, server: ServerProcess, login: EmbeddedPostgresOptions['login'],
+  ) {
     this.target = target
+    this.loginTarget = login === null ? null : {
+      kind: 'tcp', host: LOGIN_ADDRESS, port: target.port, tls: {
+        kind: 'verified', checkHost: false, caFile: login.files.certFile, client: login.files },
+    }
     this.#process = server
   }
 
@@ -72,7 +88,10 @@ export class EmbeddedPostgres {
    * 'port-taken' or 'postgres-unreachable' with what PostgreSQL's log says.
    */
   static async start(given: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
-    const options = { ...given, direct: await withPort(given.direct) }
+    const listener = await withPort(given.direct
+      ?? (given.login === null ? null : { host: LOGIN_ADDRESS, port: given.login.port }))
+    const options = { ...given, direct: given.direct === null ? null : listener }
+    const port = serverPort(listener)
     const pgdata = join(options.dataDir, 'postgres')
     const account = pickServerAccount(pgdata, options.dataDir)
     refuseOtherVersion(pgdata, options.version)
@@ -83,8 +102,8 @@ export class EmbeddedPostgres {
     if (options.section.settings.size > 0) await refuseUnfitSettings(binaries, pgdata, account)
     const target: SocketTarget = {
       kind: 'socket',
-      directory: socketDirectory(pgdata, options, account),
-      port: serverPort(options.direct),
+      directory: socketDirectory(pgdata, options, account, port),
+      port,
     }
     if ((await endLeftovers(pgdata, target.directory)) > 0) {
       options.logger.warn('ended a PostgreSQL that an earlier run had left behind')
@@ -95,7 +114,7 @@ export class EmbeddedPostgres {
       arguments: serverArguments(pgdata, account, target, options),
       pgdata, account, log,
     })
-    const started = new EmbeddedPostgres(target, server)
+    const started = new EmbeddedPostgres(target, server, options.login)
     await started.#ready(options, log)
     return started
   }
@@ -143,13 +162,7 @@ export class EmbeddedPostgres {
 /** Port 0 asks for a free one: PostgreSQL itself knows no such wish. */
 async function withPort(direct: DirectListener | null): Promise<DirectListener | null> {
   if (direct === null || direct.port !== 0) return direct
-  const probe = createServer()
-  const port = await new Promise<number>((resolve, reject) => {
-    probe.once('error', reject)
-    probe.listen(0, direct.host, () => { resolve((probe.address() as AddressInfo).port) })
-  })
-  await new Promise((resolve) => { probe.close(resolve) })
-  return { host: direct.host, port }
+  return { host: direct.host, port: await freePort(direct.host) }
 }
 
 function startFailure(options: EmbeddedPostgresOptions, log: ServerLog): SlipwayError {
@@ -210,13 +223,28 @@ async function initialise(
 function configure(
   pgdata: string, account: ServerAccount, options: EmbeddedPostgresOptions,
 ): void {
-  const { section, clients, direct } = options
+  const { section, clients, direct, login } = options
   const own = ['all', 'replication'].map((database) =>
     `local ${database} ${ADMIN_ROLE} scram-sha-256`)
+  const user = authLines(section.hba, clients, direct !== null).lines
+  if (login !== null) {
+    writeFor(account, join(pgdata, SERVER_CERTIFICATE), readFileSync(login.files.certFile, 'utf8'))
+    writeFor(account, join(pgdata, SERVER_KEY), readFileSync(login.files.keyFile, 'utf8'))
+  }
   writeServerFiles(pgdata, {
-    account, section, identLines: [],
-    hbaLines: [...own, ...authLines(section.hba, clients, direct !== null).lines],
+    account, section,
+    identLines: login === null ? [] : [`${LOGIN_NAME} ${LOGIN_NAME} all`],
+    hbaLines: [...own, ...login === null ? [] : loginLines(direct !== null), ...user],
   })
+}
+
+/** Nobody else gets in where only the gateways should. */
+function loginLines(direct: boolean): readonly string[] {
+  return [
+    `hostssl all,replication ${ADMIN_ROLE} all reject`,
+    `hostssl all,replication all ${LOGIN_ADDRESS}/32 cert map=${LOGIN_NAME}`,
+    ...direct ? [] : ['host all,replication all all reject'],
+  ]
 }
 
 /** PostgreSQL reads its files and says what does not fit, without starting. Throws 'usage'. */
@@ -280,11 +308,26 @@ function serverArguments(
 ): string[] {
   // Relative to PGDATA: never too long, never closed to the server.
   const directory = target.directory === pgdata ? '.' : target.directory
-  const settings = requiredSettings({ socketDirectory: directory, direct: options.direct })
+  const settings = requiredSettings({
+    socketDirectory: directory, addresses: addresses(options), port: target.port,
+    tls: options.login !== null,
+  })
   return [
     '-D', reachable(pgdata, account),
     ...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`]),
   ]
+}
+
+function addresses({ direct, login }: EmbeddedPostgresOptions): string {
+  const wanted = [
+    ...direct === null ? [] : [direct.host],
+    ...login === null || coversLogin(direct?.host) ? [] : [LOGIN_ADDRESS],
+  ]
+  return wanted.join(',')
+}
+
+function coversLogin(host: string | undefined): boolean {
+  return host !== undefined && [LOGIN_ADDRESS, '0.0.0.0', '*', 'localhost'].includes(host)
 }
 
 /**
@@ -292,11 +335,9 @@ function serverArguments(
  * directory under the system's temporary one, kept in run/socket-directory from start to start.
  */
 function socketDirectory(
-  pgdata: string, options: EmbeddedPostgresOptions, account: ServerAccount,
+  pgdata: string, options: EmbeddedPostgresOptions, account: ServerAccount, port: number,
 ): string {
-  const path = socketPath({
-    kind: 'socket', directory: pgdata, port: serverPort(options.direct),
-  })
+  const path = socketPath({ kind: 'socket', directory: pgdata, port })
   if (Buffer.byteLength(path) <= SOCKET_PATH_MAX_BYTES) return pgdata
   const note = join(options.dataDir, 'run', 'socket-directory')
   try {

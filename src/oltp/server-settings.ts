@@ -15,6 +15,10 @@ export interface DirectListener {
   readonly port: number
 }
 
+/** In PGDATA. */
+export const SERVER_CERTIFICATE = 'slipway-login.crt'
+export const SERVER_KEY = 'slipway-login.key'
+
 /** Part of the socket's name; two servers never share a directory, so it can be fixed. */
 const SOCKET_PORT = 5432
 const MiB = 1024 * 1024
@@ -26,11 +30,18 @@ export function serverPort(direct: DirectListener | null): number {
 /** S1: name and value of what must hold. */
 export function requiredSettings(options: {
   readonly socketDirectory: string
-  readonly direct: DirectListener | null
+  /** Addresses, separated by commas; empty for none. */
+  readonly addresses: string
+  readonly port: number
+  readonly tls: boolean
 }): readonly (readonly [string, string])[] {
   return [
-    ['listen_addresses', options.direct?.host ?? ''],
-    ['port', String(serverPort(options.direct))],
+    ['listen_addresses', options.addresses],
+    ['port', String(options.port)],
+    ...options.tls ? [
+      ['ssl', 'on'], ['ssl_cert_file', SERVER_CERTIFICATE], ['ssl_key_file', SERVER_KEY],
+      ['ssl_ca_file', SERVER_CERTIFICATE], ['ssl_crl_file', ''],
+    ] as const : [],
     ['unix_socket_directories', options.socketDirectory],
     ['unix_socket_permissions', '0777'],
     ['wal_level', 'logical'],

@@ -1,7 +1,8 @@
 /**
  * Startup packets: what a client sends before the first typed message.
  *
- * S1  A length below 8 or above STARTUP_BYTES_MAX is refused, as PostgreSQL refuses it.
+ * S1  A length below 8 or above STARTUP_BYTES_MAX (behind its own four bytes) is refused, as
+ *     PostgreSQL refuses it.
  * S2  Parameters are read for our own use only; the packet itself is passed on as it came.
  *
  * Source: PostgreSQL documentation, "Message Formats"; MAX_STARTUP_PACKET_LENGTH in
@@ -27,13 +28,13 @@ export type StartupPacket =
 export function startupLength(buffer: Buffer): number | null {
   if (buffer.length < 4) return null
   const length = buffer.readInt32BE(0)
-  if (length < 8 || length > STARTUP_BYTES_MAX) {
+  if (length < 8 || length - 4 > STARTUP_BYTES_MAX) {
     throw new ProtocolViolation('invalid length of startup packet')
   }
   return length
 }
 
-/** Reads one whole packet. Throws ProtocolViolation when its parameters have no end. */
+/** Reads one whole packet. Parameters without an end are PostgreSQL's to refuse. */
 export function parseStartupPacket(packet: Buffer): StartupPacket {
   const reader = new MessageReader(packet, 4)
   const protocol = reader.uint32()
@@ -51,7 +52,11 @@ function readParameters(
 ): ReadonlyMap<string, string> {
   const parameters = new Map<string, string>()
   if (protocol >>> 16 !== 3) return parameters
-  while (reader.remaining > 1) parameters.set(reader.cstring(), reader.cstring())
+  try {
+    while (reader.remaining > 1) parameters.set(reader.cstring(), reader.cstring())
+  } catch (error) {
+    if (!(error instanceof ProtocolViolation)) throw error
+  }
   return parameters
 }
 

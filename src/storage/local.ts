@@ -7,10 +7,14 @@
  * F1  Leftovers of a crash are files in `_staging/`, which no Delta reader and no VACUUM looks
  *     at; `sweepStaging` removes those that are older than a day.
  * F2  Whatever the system refuses in a write (disk full, rights) is `lake-write-failed`.
+ * F3  A symbolic link that leads out of the root and of the allowed folders is not followed: a
+ *     table from elsewhere must not make us read, or write, what its author cannot.
  */
 import { randomUUID } from 'node:crypto'
-import { link, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { constants } from 'node:fs'
+import { link, lstat, mkdir, open, readdir, realpath, rename, rm, stat, utimes, type FileHandle }
+  from 'node:fs/promises'
+import { dirname, join, sep } from 'node:path'
 import { SlipwayError } from '../base/errors.ts'
 import { checkedPath, type PutOptions, type PutResult, type Storage, type StoredObject }
   from './storage.ts'
@@ -23,41 +27,39 @@ export class LocalStorage implements Storage {
   readonly stagingDirectory: string
   /** Directories whose names are known to be durable while they exist. */
   readonly #durable = new Set<string>()
+  readonly #allowedFolders: readonly string[]
+  /** Folders that F3 holds for; a link put there later is not looked for again. */
+  readonly #inside = new Set<string>()
 
-  /** `root`: absolute; made with the first write. */
-  constructor(options: { readonly root: string }) {
+  /** `root`: absolute; made with the first write. `allowedFolders`: absolute, for F3. */
+  constructor(options: { readonly root: string; readonly allowedFolders?: readonly string[] }) {
     this.root = options.root
     this.stagingDirectory = join(options.root, STAGING)
+    this.#allowedFolders = options.allowedFolders ?? []
   }
 
   async get(path: string): Promise<Buffer | null> {
     return absentAsNull(async () => {
-      await using file = await openFile(this.#absolute(path), 'r')
-      return await file.handle.readFile()
+      await using file = await this.#openInside(path)
+      return await readFully(file.handle, { start: 0, end: Infinity })
     })
   }
 
   async getRange(path: string, range: { readonly start: number; readonly end: number })
     : Promise<Buffer | null> {
     return absentAsNull(async () => {
-      await using file = await openFile(this.#absolute(path), 'r')
-      const length = Math.max(0, Math.min(range.end, (await file.handle.stat()).size) - range.start)
-      const body = Buffer.alloc(length)
-      let at = 0
-      while (at < length) {
-        const { bytesRead } = await file.handle.read(body, at, length - at, range.start + at)
-        if (bytesRead === 0) break
-        at += bytesRead
-      }
-      return body.subarray(0, at)
+      await using file = await this.#openInside(path)
+      return await readFully(file.handle, range)
     })
   }
 
   async list(prefix: string, startAfter: string | null): Promise<readonly StoredObject[]> {
     const folderEnd = prefix.lastIndexOf('/') + 1
     const folder = prefix.slice(0, folderEnd)
-    const names = await absentAsNull(() => readdir(join(this.root, folder),
-      { withFileTypes: true })) ?? []
+    const names = await absentAsNull(async () => {
+      await this.#requireInside(folder)
+      return await readdir(join(this.root, folder), { withFileTypes: true })
+    }) ?? []
     const wanted = names.filter((name) => !name.isDirectory()).map((name) => folder + name.name)
       .filter((path) => path.startsWith(prefix) && (startAfter === null || path > startAfter))
       .sort(byCodeUnit)
@@ -82,7 +84,12 @@ export class LocalStorage implements Storage {
   }
 
   async stat(path: string): Promise<StoredObject | null> {
-    const found = await absentAsNull(() => stat(this.#absolute(path)))
+    const found = await absentAsNull(async () => {
+      const absolute = this.#absolute(path)
+      await this.#requireInside(dirname(path))
+      const first = await lstat(absolute)
+      return first.isSymbolicLink() ? await stat(await this.#followed(path)) : first
+    })
     if (found === null || !found.isFile()) return null
     return { path, size: found.size, mtimeMs: Math.round(found.mtimeMs) }
   }
@@ -132,11 +139,20 @@ export class LocalStorage implements Storage {
   }
 
   async delete(path: string): Promise<void> {
-    await rm(this.#absolute(path), { force: true })
+    const absolute = this.#absolute(path)
+    await absentAsNull(() => this.#requireInside(dirname(path)))
+    await rm(absolute, { force: true })
   }
 
   localPath(path: string): string {
     return this.#absolute(path)
+  }
+
+  elsewhere(path: string): { readonly storage: Storage; readonly path: string } | null {
+    const root = this.#allowedFolders.find((folder) => isInside(path, folder))
+    return root === undefined ? null : {
+      storage: new LocalStorage({ root, allowedFolders: this.#allowedFolders }),
+      path: path.slice(root.length).replace(/^\/+/, '') }
   }
 
   /** F1. */
@@ -151,6 +167,7 @@ export class LocalStorage implements Storage {
     const target = this.#absolute(path)
     try {
       await this.#ensureDirectory(dirname(target))
+      await this.#requireInside(dirname(path))
       return await work(target)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
@@ -158,6 +175,35 @@ export class LocalStorage implements Storage {
       throw new SlipwayError('lake-write-failed',
         `${path} could not be written in ${this.root} (${code})`, { cause: error })
     }
+  }
+
+  /** F3. Links are rare: opening refuses them, and only then is it asked where they lead. */
+  async #openInside(path: string) {
+    const absolute = this.#absolute(path)
+    await this.#requireInside(dirname(path))
+    try {
+      return await openFile(absolute, constants.O_RDONLY | constants.O_NOFOLLOW)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ELOOP') throw error
+      return await openFile(await this.#followed(path), constants.O_RDONLY)
+    }
+  }
+
+  /** F3 for a folder, relative to the root; `.` is the root itself. */
+  async #requireInside(folder: string): Promise<void> {
+    if (folder === '.' || folder === '' || this.#inside.has(folder)) return
+    await this.#followed(folder)
+    this.#inside.add(folder)
+  }
+
+  /** Where a path really is. Throws `delta-unsupported` by F3. */
+  async #followed(path: string): Promise<string> {
+    const real = await realpath(join(this.root, path))
+    for (const folder of [this.root, ...this.#allowedFolders]) {
+      if (isInside(real, await realpath(folder))) return real
+    }
+    throw new SlipwayError('delta-unsupported', `${path} is a link that leads out of ${this.root}`,
+      { hint: 'Allow the folder that it leads to, if you trust the table.' })
   }
 
   #absolute(path: string): string {
@@ -213,9 +259,27 @@ function byCodeUnit(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
 
-async function openFile(path: string, flags: 'r' | 'wx') {
+async function openFile(path: string, flags: 'r' | 'wx' | number) {
   const handle = await open(path, flags)
   return { handle, [Symbol.asyncDispose]: () => handle.close() }
+}
+
+/** Bytes [start, end), cut at the file's end. */
+async function readFully(handle: FileHandle,
+  range: { readonly start: number; readonly end: number }): Promise<Buffer> {
+  const length = Math.max(0, Math.min(range.end, (await handle.stat()).size) - range.start)
+  const body = Buffer.allocUnsafeSlow(length)
+  let at = 0
+  while (at < length) {
+    const { bytesRead } = await handle.read(body, at, length - at, range.start + at)
+    if (bytesRead === 0) break
+    at += bytesRead
+  }
+  return body.subarray(0, at)
+}
+
+function isInside(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep)
 }
 
 async function linkNew(from: string, to: string): Promise<boolean> {

@@ -74,6 +74,10 @@ export class MemoryStorage implements Storage {
     return null
   }
 
+  elsewhere(): null {
+    return null
+  }
+
   #matching(wanted: (path: string) => boolean): readonly StoredObject[] {
     return [...this.#objects].filter(([path]) => wanted(path))
       .map(([path, { body, mtimeMs }]) => ({ path, size: body.length, mtimeMs }))

@@ -5,7 +5,8 @@
  *     others `exists`, and no reader ever sees a part of the body.
  * O2  What a call has created or replaced survives a power cut when the call has returned.
  * O3  `list` goes in the order of UTF-16 code units, so fixed-width names come in their order.
- * O4  A path never leaves the root: absolute paths, `..` and NUL are refused.
+ * O4  A path never leaves the root: absolute paths, `..` and NUL are refused, and so are links
+ *     that lead out of it, unless the storage was told to allow where they lead.
  */
 import { SlipwayError } from '../base/errors.ts'
 
@@ -59,6 +60,11 @@ export interface Storage {
   delete(path: string): Promise<void>
   /** The object's path for readers that open files themselves; null when it is not a file. */
   localPath(path: string): string | null
+  /**
+   * A file outside of the root, by its absolute path, where the storage was allowed to go there
+   * (shallow clones); null where it was not.
+   */
+  elsewhere(path: string): { readonly storage: Storage; readonly path: string } | null
 }
 
 /** How messages name the table. */

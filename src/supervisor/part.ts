@@ -57,6 +57,8 @@ export class Part<Options, Info> {
     clearTimeout(kill)
   }
 
+  reload(): void { this.#send({ kind: 'reload' }) }
+
   kill(): void {
     this.#dispatch({ kind: 'stop' })
     this.#child?.kill('SIGKILL')

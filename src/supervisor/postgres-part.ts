@@ -6,11 +6,13 @@
  */
 import { sleep } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
-import type { Config } from '../config/config.ts'
+import { isTlsRequired, type Config } from '../config/config.ts'
 import type { DataDirectory, Secret } from '../config/data-directory.ts'
+import type { CertificateLogin } from '../gateway/gateway-server.ts'
 import { ADMIN_ROLE, EmbeddedPostgres } from '../oltp/embedded-postgres.ts'
 import { checkExternalPostgres, parsePostgresUrl } from '../oltp/external-postgres.ts'
-import type { GatewayClients } from '../oltp/host-based-auth.ts'
+import { authLines, type GatewayClients } from '../oltp/host-based-auth.ts'
+import { loginCertificate } from '../oltp/login-certificate.ts'
 import type { Credentials, PostgresTarget } from '../oltp/target.ts'
 import { ensureUserRole } from '../oltp/user-role.ts'
 import { nextPartState, PART_START, type PartState } from './part-state.ts'
@@ -23,6 +25,7 @@ export interface AdminAccess extends Credentials {
 export interface RunningPostgres {
   readonly admin: AdminAccess
   readonly gatewayTarget: PostgresTarget
+  readonly certificates: CertificateLogin
   readonly database: string
   readonly user: string
   stop(): Promise<void>
@@ -54,6 +57,8 @@ async function useExternal(
   if (password !== null) directory.keepSecret('password', password)
   return {
     admin: { target, ...credentials }, gatewayTarget: target, database, user: credentials.user,
+    // Nobody but its own pg_hba.conf can spare its users the password.
+    certificates: { identLines: [], identMap: null, target: null },
     stop: async () => {}, kill: () => {},
   }
 }
@@ -63,7 +68,7 @@ async function startEmbedded(options: StartPostgresOptions): Promise<RunningPost
   const { value: adminPassword, isNew } = directory.secret('admin-password', null)
   if (isNew) directory.keepSecret('admin-password', adminPassword)
   const keeper = new EmbeddedKeeper(options, adminPassword)
-  const target = await keeper.start()
+  const { target, loginTarget } = await keeper.start()
   const admin: AdminAccess = { target, user: ADMIN_ROLE, password: adminPassword }
   try {
     await ensureUserRole({
@@ -78,13 +83,18 @@ async function startEmbedded(options: StartPostgresOptions): Promise<RunningPost
   }
   return {
     admin, gatewayTarget: target, database: config.database, user: config.user,
+    certificates: {
+      identLines: config.postgres.ident, target: loginTarget,
+      identMap: authLines(config.postgres.hba, gatewayClients(config), true).certificateMap,
+    },
     stop: () => keeper.stop(), kill: () => keeper.kill(),
   }
 }
 
 function gatewayClients(config: Config): GatewayClients {
   const certificates = config.tlsClientCa !== null
-  return { host: config.host, certificates, tls: config.tlsCert === null ? 'none' : 'offered' }
+  return { host: config.host, certificates, 
+    tls: config.tlsCert === null ? 'none' : isTlsRequired(config) ? 'required' : 'offered' }
 }
 
 class EmbeddedKeeper {
@@ -99,10 +109,11 @@ class EmbeddedKeeper {
     this.#adminPassword = adminPassword
   }
 
-  async start(): Promise<PostgresTarget> {
+  /** Targets stay as they are when the server is started again. */
+  async start(): Promise<Pick<EmbeddedPostgres, 'target' | 'loginTarget'>> {
     const server = await this.#launch()
     void this.#watch(server)
-    return server.target
+    return server
   }
 
   async stop(): Promise<void> {
@@ -126,6 +137,8 @@ class EmbeddedKeeper {
       adminPassword: this.#adminPassword, logger,
       direct: config.directPort === null ? null : { host: config.host, port: config.directPort },
       section: config.postgres, clients: gatewayClients(config),
+      login: config.tlsClientCa === null ? null
+        : { files: loginCertificate(directory.login), port: this.#server?.target.port ?? 0 },
     })
     this.#server = server
     this.#state = nextPartState(this.#state, { kind: 'ready', nowMs: Date.now() })

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { Deferred } from '../base/deferred.ts'
 import { SlipwayError } from '../base/errors.ts'
 import { createLogger, type Logger } from '../base/logger.ts'
-import { withoutSecrets, type Config } from '../config/config.ts'
+import { isTlsRequired, withoutSecrets, type Config } from '../config/config.ts'
 import { DataDirectory, type Endpoints } from '../config/data-directory.ts'
 import type { EngineInfo, EngineOptions } from '../workers/engine.worker.ts'
 import { GatewayGroup } from './gateway-group.ts'
@@ -77,6 +77,12 @@ export class Supervisor {
     return this.#stopping
   }
 
+  /** Certificates are read again, for clients that come from now on. */
+  reload(): void {
+    this.#logger?.info('reading the certificates again')
+    this.#gateways?.reload()
+  }
+
   /** Everything dies now; PostgreSQL recovers at the next start. */
   killAll(): void {
     this.#gateways?.kill()
@@ -101,14 +107,15 @@ export class Supervisor {
     })
     this.#postgres = postgres
     const gateways = new GatewayGroup({
-      config: this.#config, directory, target: postgres.gatewayTarget, logger, graceMs: GRACE_MS,
+      config: this.#config, directory, target: postgres.gatewayTarget,
+      certificates: postgres.certificates, logger, graceMs: GRACE_MS,
     })
     this.#gateways = gateways
     await Promise.all([this.#startEngine(postgres, logger), gateways.start()])
     const endpoints: Endpoints = {
       postgres: {
         host: this.#config.host, port: gateways.port, database: postgres.database,
-        user: postgres.user,
+        user: postgres.user, tlsRequired: isTlsRequired(this.#config),
       },
       http: { url: `http://${urlHost(this.#config.host)}:${this.#httpPort}` },
     }

@@ -41,6 +41,7 @@ process.on('message', (message: ToWorker<EngineOptions>) => {
     case 'start':
       void start(message.options)
       return
+    case 'reload': return
     case 'stop':
       void stop(0)
       return
@@ -49,6 +50,7 @@ process.on('message', (message: ToWorker<EngineOptions>) => {
 process.on('disconnect', () => { void stop(0) })
 // The terminal sends these to the whole group; the supervisor decides when we stop.
 process.on('SIGINT', () => {})
+process.on('SIGHUP', () => {})
 process.on('SIGTERM', () => { void stop(0) })
 say({ kind: 'listening' })
 

@@ -4,10 +4,10 @@
  * Options come in the first message, as worker-message.ts has it; without the supervisor's
  * channel the process ends.
  */
-import { createLogger, type LogLevel } from '../base/logger.ts'
+import { createLogger, type Logger, type LogLevel } from '../base/logger.ts'
 import { SlipwayError } from '../base/errors.ts'
 import type { FromWorker, ToWorker } from '../base/worker-message.ts'
-import { GatewayServer } from '../gateway/gateway-server.ts'
+import { GatewayServer, type CertificateLogin } from '../gateway/gateway-server.ts'
 import type { TlsFiles } from '../gateway/tls-acceptor.ts'
 import type { PostgresTarget } from '../oltp/target.ts'
 
@@ -17,6 +17,7 @@ export interface GatewayWorkerOptions {
   readonly target: PostgresTarget
   readonly linkPath: string
   readonly tls: TlsFiles | null
+  readonly certificates: CertificateLogin
   readonly logLevel: LogLevel
   /** null: standard error. */
   readonly logFile: string | null
@@ -31,20 +32,22 @@ const STOP_GRACE_MS = 5000
 
 let gateway: GatewayServer | null = null
 let isStopping = false
+let logger: Logger | null = null
 
 async function start(options: GatewayWorkerOptions): Promise<void> {
-  const logger = createLogger({ part: 'gateway', level: options.logLevel, file: options.logFile })
+  const log = createLogger({ part: 'gateway', level: options.logLevel, file: options.logFile })
+  logger = log
   process.on('uncaughtException', (error) => {
-    logger.fatal({ err: error }, 'uncaught')
+    log.fatal({ err: error }, 'uncaught')
     process.exit(1)
   })
   try {
-    gateway = new GatewayServer({ ...options, logger })
+    gateway = new GatewayServer({ ...options, logger: log })
     send({ kind: 'ready', info: { port: await gateway.listen() } })
   } catch (error) {
     const told = error instanceof SlipwayError ? error
       : new SlipwayError('internal', error instanceof Error ? error.message : 'unknown fault')
-    logger.error({ err: error }, 'cannot start')
+    log.error({ err: error }, 'cannot start')
     send({ kind: 'failed', code: told.code, message: told.message, hint: told.hint })
     process.disconnect()
   }
@@ -57,6 +60,16 @@ async function stop(): Promise<void> {
   process.exit(0)
 }
 
+/** A certificate that cannot be used leaves the old one in its place. */
+function reload(): void {
+  try {
+    gateway?.reloadCertificates()
+    logger?.info('certificates were read again')
+  } catch (error) {
+    logger?.error({ err: error }, 'certificates cannot be read again')
+  }
+}
+
 function send(message: FromWorker<GatewayInfo>): void {
   process.send?.(message)
 }
@@ -66,6 +79,9 @@ process.on('message', (message: ToWorker<GatewayWorkerOptions>) => {
     case 'start':
       void start(message.options)
       return
+    case 'reload':
+      reload()
+      return
     case 'stop':
       void stop()
   }
@@ -74,4 +90,5 @@ process.on('disconnect', () => process.exit(0))
 process.on('SIGTERM', () => void stop())
 // The terminal sends Ctrl-C to the whole group: the supervisor says when to stop.
 process.on('SIGINT', () => {})
+process.on('SIGHUP', () => {})
 send({ kind: 'listening' })

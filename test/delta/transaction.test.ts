@@ -30,7 +30,7 @@ async function create(storage: Storage = new MemoryStorage()): Promise<DeltaTabl
 
 async function logged(table: DeltaTable, at: number): Promise<Action[]> {
   const body = await table.storage.get(commitPath(version(at)))
-  return decodeActions(body?.toString('utf8') ?? '')
+  return decodeActions(body ?? Buffer.alloc(0))
 }
 
 function kinds(actions: readonly Action[]): string[] {

@@ -48,6 +48,14 @@ The key \`postgres\` of \`slipway.json\` has no flag:
   counts for it only when every client would match (\`all\`; \`hostssl\` with TLS required),
   and is refused otherwise, unless \`--direct-port\` makes PostgreSQL itself listen.
 - \`ident\`: lines of pg_ident.conf.
+
+## Client certificates
+
+With \`--tls-client-ca\` a client logs in by its certificate, without a password: its common name
+is the role. A line \`hostssl all all all cert map=NAME\` in \`hba\` names a map of \`ident\`
+instead. An external server asks for its password all the same. \`slipway sql\` and its like show
+the certificate that \`PGSSLCERT\` and \`PGSSLKEY\` name. SIGHUP to \`slipway up\` reads the
+certificates again.
 `.split('\n')
 
 test.each([

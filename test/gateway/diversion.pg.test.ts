@@ -5,7 +5,7 @@ import { silentLogger } from '../../src/base/logger.ts'
 import { GatewayServer } from '../../src/gateway/gateway-server.ts'
 import { cancelRequest } from '../../src/pgwire/startup-packet.ts'
 import { poll } from '../support/poll.ts'
-import { LOGIN, ScratchGateway } from './scratch-gateway.ts'
+import { LOGIN, NO_CERTIFICATES, ScratchGateway } from './scratch-gateway.ts'
 import {
   bindMessage, closeStatement, describePortal, describeStatement, executeMessage, letters,
   parseMessage, queryMessage, rowsOf, sqlStateOf,
@@ -233,6 +233,7 @@ describe('errors', () => {
   it('cancel reaches a session of another gateway process through the engine', async () => {
     scratch.engine.behaviour = 'hang'
     const other = new GatewayServer({ host: '127.0.0.1', port: 0, tls: null,
+      certificates: NO_CERTIFICATES,
       target: scratch.postgres.target, linkPath: scratch.linkPath, logger: silentLogger })
     const port = await other.listen()
     await using victim = await WireClient.silent(scratch.address)

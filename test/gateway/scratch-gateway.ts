@@ -7,7 +7,7 @@ import type { NetConnectOpts } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silentLogger } from '../../src/base/logger.ts'
-import { GatewayServer } from '../../src/gateway/gateway-server.ts'
+import { GatewayServer, type CertificateLogin } from '../../src/gateway/gateway-server.ts'
 import { LinkServer } from '../../src/gateway/link-server.ts'
 import type { TlsFiles } from '../../src/gateway/tls-acceptor.ts'
 import { socketPath } from '../../src/oltp/target.ts'
@@ -20,6 +20,8 @@ import { WireClient } from './wire-client.ts'
 
 /** A superuser whom PostgreSQL trusts. */
 export const LOGIN = { user: 'wire', database: SCRATCH_DATABASE } as const
+
+export const NO_CERTIFICATES: CertificateLogin = { identLines: [], identMap: null, target: null }
 
 export class ScratchGateway implements AsyncDisposable {
   readonly postgres: ScratchPostgres
@@ -46,7 +48,8 @@ export class ScratchGateway implements AsyncDisposable {
     const folder = mkdtempSync(join(tmpdir(), 'slipway-gw-'))
     const linkPath = join(folder, 'engine.sock')
     const gateway = new GatewayServer({ host: '127.0.0.1', port: 0, target: postgres.target,
-      linkPath, tls: options.tls ?? null, logger: silentLogger })
+      linkPath, tls: options.tls ?? null, certificates: NO_CERTIFICATES,
+      logger: silentLogger })
     const port = await gateway.listen()
     const scratch = new ScratchGateway({ postgres, gateway, port, linkPath, folder,
       engine: new PostgresEngine(directAddress(postgres), LOGIN) })

@@ -16,7 +16,7 @@ import { GatewayServer } from '../../src/gateway/gateway-server.ts'
 import { BACKEND, FRONTEND } from '../../src/pgwire/message-code.ts'
 import { MessageWriter } from '../../src/pgwire/message-writer.ts'
 import { SCRATCH_DATABASE, SCRATCH_PASSWORD, SCRATCH_USER } from '../support/scratch-postgres.ts'
-import { LOGIN, ScratchGateway } from './scratch-gateway.ts'
+import { LOGIN, NO_CERTIFICATES, ScratchGateway } from './scratch-gateway.ts'
 import {
   bindMessage, executeMessage, letters, parseMessage, queryMessage, rowsOf, sqlStateOf,
   startupPacket, statusOf, syncMessage, WireClient,
@@ -30,7 +30,7 @@ beforeAll(async () => {
   await run('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2',
     '-subj', '/CN=localhost', '-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')])
   scratch = await ScratchGateway.start({ tls: { certFile: join(folder, 'cert.pem'),
-    keyFile: join(folder, 'key.pem'), clientCaFile: null } })
+    keyFile: join(folder, 'key.pem'), clientCaFile: null, isRequired: false } })
 })
 afterAll(async () => {
   await scratch[Symbol.asyncDispose]()
@@ -274,6 +274,7 @@ describe('strangers and broken clients', () => {
 describe('the gateway itself', () => {
   it('answers 57P03 while PostgreSQL does not', async () => {
     await using orphan = disposable(new GatewayServer({ host: '127.0.0.1', port: 0, tls: null,
+      certificates: NO_CERTIFICATES,
       target: { kind: 'socket', directory: folder, port: 1 }, linkPath: join(folder, 'no.sock'),
       logger: silentLogger }))
     const client = await WireClient.silent({ host: '127.0.0.1', port: await orphan.it.listen() })
@@ -283,6 +284,7 @@ describe('the gateway itself', () => {
 
   it('stop() ends idle sessions with 57P01 and lets a transaction end', async () => {
     await using other = disposable(new GatewayServer({ host: '127.0.0.1', port: 0, tls: null,
+      certificates: NO_CERTIFICATES,
       target: scratch.postgres.target, linkPath: scratch.linkPath, logger: silentLogger }))
     const address = { host: '127.0.0.1', port: await other.it.listen() }
     const idle = await WireClient.connect(address, LOGIN)
@@ -298,6 +300,7 @@ describe('the gateway itself', () => {
 
   it('refuses a port that is taken, by its name', async () => {
     const second = new GatewayServer({ host: '127.0.0.1', port: scratch.port, tls: null,
+      certificates: NO_CERTIFICATES,
       target: scratch.postgres.target, linkPath: scratch.linkPath, logger: silentLogger })
     await expect(second.listen()).rejects.toMatchObject({ code: 'port-taken' })
   })

@@ -31,7 +31,7 @@ async function start(
 ): Promise<EmbeddedPostgres> {
   return await EmbeddedPostgres.start({
     dataDir: dir, version, adminPassword: 'admin secret', direct, logger: silentLogger,
-    section: { ...NO_POSTGRES_SECTION, ...section }, clients: LOCAL_CLIENTS,
+    section: { ...NO_POSTGRES_SECTION, ...section }, clients: LOCAL_CLIENTS, login: null,
   })
 }
 

@@ -74,7 +74,7 @@ export class PostgresFixture {
 async function startOn(dataDir: string, version: EmbeddedVersion): Promise<EmbeddedPostgres> {
   return await EmbeddedPostgres.start({
     dataDir, version, adminPassword: 'admin secret', direct: null, logger: silentLogger,
-    section: NO_POSTGRES_SECTION, clients: LOCAL_CLIENTS,
+    section: NO_POSTGRES_SECTION, clients: LOCAL_CLIENTS, login: null,
   })
 }
 
