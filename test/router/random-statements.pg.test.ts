@@ -21,7 +21,8 @@ const ONCE_WRONG = [
 /** 0.0 and 0.00 are one sort key: the order of rows that differ in nothing else is open. */
 function differInTiesAlone(verdict: Extract<Verdict, { readonly kind: 'differs' }>): boolean {
   const sorted = (text: string): string => text.split('\n').sort().join('\n')
-  const unscaled = (text: string): string => text.replace(/(\.\d*?)0+"/g, '$1"').replace(/\."/g, '"')
+  const unscaled = (text: string): string =>
+    text.replace(/(\.\d*?)0+"/g, '$1"').replace(/\."/g, '"')
   return sorted(verdict.postgres) === sorted(verdict.columnar)
     && unscaled(verdict.postgres) === unscaled(verdict.columnar)
 }
