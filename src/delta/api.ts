@@ -24,7 +24,7 @@ export { readDeletionVector, writeDeletionVectors } from './deletion-vector.ts'
 export { buildStats, loosenStats, numRecordsOf, statValueOf, type ColumnStats, type StatValue }
   from './stats.ts'
 export { encodeDataPath, parseDataPath, type DataPath } from './data-path.ts'
-export type { CheckpointWriter } from './checkpoint-writer.ts'
+export { CheckpointWriter } from './checkpoint-writer.ts'
 export { writeCheckpoint } from './checkpoint.ts'
 export type { HistoryEntry } from './history.ts'
 export { checkTable, type Finding, type FsckReport } from './fsck.ts'
