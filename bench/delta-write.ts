@@ -179,8 +179,8 @@ async function benchOptimize(folder: string): Promise<Part> {
   for (let at = 0; at < SMALL_FILES; at++) {
     const path = storage.localPath(addFile(at).path)
     await connection.run(`COPY (SELECT ${at * SMALL_ROWS} + i AS id, `
-      + `(hash(i) % 1000)::INTEGER AS k, 'name ' || hash(i + ${at}) AS name, i / 7.0::DOUBLE AS price FROM range(${SMALL_ROWS}) `
-      + `r(i)) TO '${path}' (FORMAT parquet)`)
+      + `(hash(i) % 1000)::INTEGER AS k, 'name ' || hash(i + ${at}) AS name, `
+      + `i / 7.0::DOUBLE AS price FROM range(${SMALL_ROWS}) r(i)) TO '${path}' (FORMAT parquet)`)
     paths.push(path)
     transaction.add({ ...addFile(at), size: (await storage.stat(addFile(at).path))?.size ?? 0 })
   }
