@@ -16,6 +16,7 @@ import type { DecisionMemory } from './decision-memory.ts'
 import type { ExchangeState } from './exchange-state.ts'
 import { readExtendedBatch } from './extended-batch.ts'
 import type { PreparedStatement, PreparedStatements } from './prepared-statements.ts'
+import type { SlowStatements } from './slow-statements.ts'
 import {
   explainRoutePrefix, isSingleStatement, mayBeRead, mentionsSlipway, readsRelation,
   STATEMENT_BYTES_MAX,
@@ -38,6 +39,8 @@ export interface StatementIntakeOptions {
   readonly memoryScope: string
   readonly isCandidate: (sql: Buffer) => boolean
   readonly isEngineAvailable: () => boolean
+  /** null: slow statements are not logged. */
+  readonly slow: SlowStatements | null
 }
 
 const PASS: Verdict = { kind: 'pass' }
@@ -95,6 +98,7 @@ export class StatementIntake {
       statements.forget('')
       return PASS
     }
+    this.#options.slow?.query(chunk.subarray(at + HEADER_BYTES, at + total - 1))
     // The server drops its unnamed statement at every Query.
     if (statements.size > 0) statements.forget('')
     const statement = this.#candidate('', chunk.subarray(at + HEADER_BYTES, at + total - 1), [])
@@ -123,6 +127,7 @@ export class StatementIntake {
       throw error
     }
     const { name, sql, parameterTypes } = parsed
+    this.#options.slow?.parse(name, sql)
     const statement = this.#held ?? this.#candidate(name, sql, parameterTypes)
     this.#held = null
     if (statement !== null && this.#mayDivert(statement)) {
@@ -141,6 +146,7 @@ export class StatementIntake {
     if (name === null) {
       return end < at + total && chunk.length - at < NAMES_BYTES_MAX ? HOLD : PASS
     }
+    this.#options.slow?.bind(name)
     const statement = this.#options.statements.usable(name)
     if (statement === null) return PASS
     if (this.#mayDivert(statement)) {
