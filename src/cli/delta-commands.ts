@@ -3,19 +3,13 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { SlipwayError } from '../base/errors.ts'
 import { checkTable } from '../delta/fsck.ts'
-import type { Snapshot } from '../delta/snapshot.ts'
-import { DeltaTable } from '../delta/table.ts'
-import { version } from '../delta/version.ts'
 import { LocalStorage } from '../storage/local.ts'
 import { describeTable, listFiles, type FileEntry, type TableDetail } from './delta-detail.ts'
 import { addDeltaMaintenance } from './delta-maintenance.ts'
+import { addRowCommands } from './delta-rows.ts'
+import { openSnapshot, openTable, type ReadOptions } from './delta-table.ts'
+import { wholeNumberOf } from './option-values.ts'
 import { formatTextTable } from './text-table.ts'
-
-interface ReadOptions {
-  readonly version?: string
-  readonly timestamp?: string
-  readonly json?: boolean
-}
 
 interface FsckOptions {
   readonly allowFolder?: readonly string[]
@@ -37,6 +31,7 @@ export function addDeltaCommands(program: Command): void {
     })
   reading(delta, 'files', 'the live data files: rows, deleted rows, size')
     .action(async (path: string, options: ReadOptions) => { await runFiles(path, options) })
+  addRowCommands(delta)
   delta.command('fsck').argument('<path>', 'the table\'s folder')
     .description('check the log, checkpoints, files and deletion vectors; change nothing')
     .option('--allow-folder <folders...>', 'look at files there, too: shallow clones')
@@ -50,32 +45,6 @@ function reading(delta: Command, name: string, description: string): Command {
     .option('--version <n>', 'as of this version')
     .option('--timestamp <t>', 'as of this moment, ISO 8601')
     .option('--json', 'machine-readable output')
-}
-
-async function openTable(path: string): Promise<DeltaTable> {
-  return await DeltaTable.open({ storage: new LocalStorage({ root: resolve(path) }) })
-}
-
-/** The snapshot that --version or --timestamp asks for, else the newest. */
-export async function openSnapshot(path: string, options: ReadOptions): Promise<Snapshot> {
-  if (options.version !== undefined && options.timestamp !== undefined) {
-    throw new SlipwayError('usage', '--version and --timestamp exclude each other')
-  }
-  const table = await openTable(path)
-  if (options.version !== undefined) {
-    return await table.at(version(wholeNumber('--version', options.version)))
-  }
-  if (options.timestamp === undefined) return table.snapshot
-  const moment = Date.parse(options.timestamp)
-  if (Number.isNaN(moment)) {
-    throw new SlipwayError('usage', '--timestamp is a moment such as 2026-11-23T22:00:00Z')
-  }
-  return await table.atTimestamp(moment)
-}
-
-function wholeNumber(option: string, text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new SlipwayError('usage', `${option} is a whole number`)
-  return Number(text)
 }
 
 async function runDetail(path: string, options: ReadOptions): Promise<void> {
@@ -95,7 +64,7 @@ function textOf(detail: TableDetail): string {
 
 async function runHistory(path: string, options: { limit?: string; json?: boolean })
   : Promise<void> {
-  const limit = options.limit === undefined ? Infinity : wholeNumber('--limit', options.limit)
+  const limit = options.limit === undefined ? Infinity : wholeNumberOf('--limit', options.limit)
   const rows: string[][] = []
   let count = 0
   for await (const entry of (await openTable(path)).history()) {

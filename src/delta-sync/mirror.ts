@@ -13,7 +13,7 @@ import { sleep, type Clock } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import { maxLsn, type Lsn } from '../base/lsn.ts'
 import { Mutex } from '../base/mutex.ts'
-import type { CheckpointWriter } from '../delta/checkpoint-writer.ts'
+import { CheckpointWriter } from '../delta/checkpoint-writer.ts'
 import type { ReplicationSource, TableStatusRow } from '../mirror/replication.ts'
 import { Applier } from './applier.ts'
 import { Batch } from './batch.ts'
@@ -33,7 +33,7 @@ import { tableStatus } from './table-status.ts'
 export interface MirrorOptions {
   readonly source: ReplicationSource
   readonly store: LiveStorePort
-  readonly files: ParquetFilesPort & CheckpointWriter
+  readonly files: ParquetFilesPort
   /** `<data-dir>/lake/<database>`. */
   readonly lakeDirectory: string
   /** `<data-dir>/index`. */
@@ -130,7 +130,7 @@ export class Mirror {
     const highest = await loader.load(await source.describeTables(), trusted)
     this.#flusher = new Flusher({ tables: this.tables, batch: this.#batch,
       keeper: this.#keeper, folders: this.#folders, progress: this.progress,
-      checkpoints: this.#options.files, writing: this.#writing, clock: this.#options.clock,
+      checkpoints: new CheckpointWriter(), writing: this.#writing, clock: this.#options.clock,
       logger, confirm: (lsn) => { source.confirm(lsn) },
       confirmable: (lsn) => this.#requests.confirmable(lsn),
       beforeConfirm: () => this.#publishStatus() }, confirmed)

@@ -16,7 +16,7 @@ import type { Storage } from '../storage/storage.ts'
 import type { CommitInfo } from './actions.ts'
 import { readCommit } from './log-reader.ts'
 import { listLog, type CommitFile, type LogListing } from './log-segment.ts'
-import type { Snapshot } from './snapshot.ts'
+import type { CommitContent, Snapshot } from './snapshot.ts'
 import type { Version } from './version.ts'
 
 export interface HistoryEntry {
@@ -30,14 +30,28 @@ export interface HistoryEntry {
 export async function* readHistory(storage: Storage, latest: Snapshot)
   : AsyncGenerator<HistoryEntry> {
   const commits = commitsUpTo(await listLog(storage, null), latest.version)
-  const times = fileTimes(commits)
-  const keptFrom = inCommitTimesOf(latest)?.version ?? null
+  const timeOf = timesOf(commits, latest)
   for (const { version } of commits.toReversed()) {
     const commit = await readCommit(storage, version)
     if (commit === null) continue
-    const commitInfo = commitInfoIn(commit.actions)
-    const kept = keptFrom !== null && version >= keptFrom ? commitInfo.inCommitTimestamp : undefined
-    yield { version, timestampMs: kept ?? times.get(version) ?? commit.mtimeMs, commitInfo }
+    yield { version, timestampMs: timeOf(commit), commitInfo: commitInfoIn(commit.actions) }
+  }
+}
+
+/** H1, for the commits up to `latest`; milliseconds. */
+export async function commitTimes(storage: Storage, latest: Snapshot)
+  : Promise<(commit: CommitContent) => number> {
+  return timesOf(commitsUpTo(await listLog(storage, null), latest.version), latest)
+}
+
+function timesOf(commits: readonly CommitFile[], latest: Snapshot)
+  : (commit: CommitContent) => number {
+  const times = fileTimes(commits)
+  const keptFrom = inCommitTimesOf(latest)?.version ?? null
+  return ({ version, actions, mtimeMs }) => {
+    const kept = keptFrom !== null && version >= keptFrom
+      ? commitInfoIn(actions).inCommitTimestamp : undefined
+    return kept ?? times.get(version) ?? mtimeMs
   }
 }
 
@@ -97,6 +111,18 @@ function outside(what: string, timeMs: number): SlipwayError {
   const time = new Date(timeMs)
   const shown = Number.isNaN(time.getTime()) ? `${timeMs} ms` : time.toISOString()
   return new SlipwayError('not-found', `the table has no state of that time: ${what} ${shown}`)
+}
+
+/** The oldest version whose time is not before the moment. Throws `not-found` after the newest. */
+export async function versionFrom(storage: Storage, latest: Snapshot, timestampMs: number)
+  : Promise<Version> {
+  const commits = commitsUpTo(await listLog(storage, null), latest.version)
+  const timeOf = timesOf(commits, latest)
+  for (const { version } of commits) {
+    const commit = await readCommit(storage, version)
+    if (commit !== null && timeOf(commit) >= timestampMs) return version
+  }
+  throw new SlipwayError('not-found', 'the table has no version at or after that time')
 }
 
 /** The gapless run of commits that ends with `last`: older ones no longer stand for a version. */

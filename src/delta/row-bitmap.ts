@@ -75,6 +75,15 @@ export class RowBitmap {
     return new RowBitmap(keys, keys.map((key) => merged.get(key)).filter((c) => c !== undefined))
   }
 
+  /** The positions that `other` has not. */
+  without(other: RowBitmap): RowBitmap {
+    return RowBitmap.of(this.#positionsWithout(other))
+  }
+
+  *#positionsWithout(other: RowBitmap): Generator<number> {
+    for (const position of this.positions()) if (!other.has(position)) yield position
+  }
+
   /** In rising order. */
   *positions(): Generator<number> {
     for (const [at, key] of this.#keys.entries()) {

@@ -23,6 +23,8 @@ export interface CandidateStatement {
   /** The client's messages as they came: a copy of our own. */
   readonly original: Buffer
   readonly statement: PreparedStatement
+  /** The server's unnamed statement is the client's, and of another text: it must stay. */
+  readonly keepsUnnamed: boolean
 }
 
 /** What PostgreSQL described in the probe. */
@@ -38,7 +40,7 @@ export function probeTargetOf(candidate: CandidateStatement): ProbeTarget {
   const sql = statementProper(statement)
   if (shape.kind === 'simple') {
     return { sql, parameterTypes: NO_TYPES, parameterFormats: [], values: [],
-      clientParse: null, statement: null }
+      clientParse: null, statement: null, keepsUnnamed: false }
   }
   const { parse, bind } = shape.batch
   const isNamed = bind.statement !== ''
@@ -47,6 +49,7 @@ export function probeTargetOf(candidate: CandidateStatement): ProbeTarget {
     values: bind.values,
     clientParse: isNamed ? parse?.bytes ?? null : null,
     statement: isNamed && parse === null ? bind.statement : null,
+    keepsUnnamed: candidate.keepsUnnamed,
   }
 }
 

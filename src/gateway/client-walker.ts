@@ -66,11 +66,11 @@ export class ClientWalker {
   }
 
   #isWorthALook(code: number): boolean {
+    if (this.#statements.isUnnamedGone) return true
     switch (code) {
       case FRONTEND.query: case FRONTEND.parse: return true
       case FRONTEND.bind: return this.#looksAtBinds || this.#statements.size > 0
       case FRONTEND.close: return this.#statements.size > 0
-      case FRONTEND.describe: return this.#statements.isUnnamedGone
       default: return false
     }
   }

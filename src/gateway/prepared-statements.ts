@@ -32,6 +32,13 @@ export class PreparedStatements {
    * probe took its place: it must be parsed again before the server can use it.
    */
   isUnnamedGone = false
+  /** The server's unnamed statement may be one that is not known here. */
+  isUnnamedForeign = false
+
+  /** The server has an unnamed statement of the client's, as far as is known. */
+  get hasUnnamed(): boolean {
+    return this.isUnnamedForeign || (this.#usable.has('') && !this.isUnnamedGone)
+  }
 
   get size(): number { return this.#usable.size + this.#pending.length }
 
@@ -42,14 +49,16 @@ export class PreparedStatements {
   /** A Parse of a candidate is on its way to the server. */
   sent(statement: PreparedStatement): void {
     this.forget(statement.name)
-    if (this.size >= STATEMENTS_MAX || this.#textBytes >= TEXT_BYTES_MAX) return
-    this.#pending.push(statement)
+    const isKept = this.size < STATEMENTS_MAX && this.#textBytes < TEXT_BYTES_MAX
+    if (isKept) this.#pending.push(statement)
+    if (statement.name === '') this.isUnnamedForeign = !isKept
   }
 
   /** The server has accepted it, or another of the same name and text stands in for it. */
   accepted(statement: PreparedStatement): void {
     this.forget(statement.name)
     this.#usable.set(statement.name, statement)
+    if (statement.name === '') this.isUnnamedForeign = false
     this.#textBytes += statement.sql.length
   }
 
@@ -65,14 +74,20 @@ export class PreparedStatements {
   }
 
   forgetAll(): void {
+    this.#forgetPending()
+    if (this.#usable.has('') && !this.isUnnamedGone) this.isUnnamedForeign = true
     this.#usable.clear()
-    this.#pending = []
     this.#textBytes = 0
     this.isUnnamedGone = false
   }
 
   /** An error came: which Parse it was is not worth knowing. */
   serverError(): void {
+    if (this.#pending.length > 0) this.#forgetPending()
+  }
+
+  #forgetPending(): void {
+    if (this.#pending.some(({ name }) => name === '')) this.isUnnamedForeign = true
     this.#pending = []
   }
 

@@ -4,7 +4,9 @@
  * X1  Between `request` and ReadyForQuery every message of the server is the exchange's; what
  *     the client would have got at any time (notifications, parameter changes) goes to
  *     `onAside` at once.
- * X2  The client's named statements are not touched; its unnamed one is gone afterwards.
+ * X2  The client's named statements are not touched; its unnamed one is gone afterwards, unless
+ *     the target says that it must stay: then a statement named PROBE_STATEMENT serves, which is
+ *     closed at the end, or by the next probe where PostgreSQL refused this one.
  * X3  The answer says how far the client's own Parse came, so that nothing is sent twice.
  *
  * Source: facts/resolved-tree.md, "One round trip".
@@ -16,8 +18,8 @@ import {
 } from '../pgwire/backend-message.ts'
 import type { Frame } from '../pgwire/frame-assembler.ts'
 import {
-  writeCloseStatement, writeDescribeStatement, writeParse, writeSync, writeUnnamedBind,
-  writeUnnamedExecute,
+  writeCloseStatement, writeCloseUnnamedPortal, writeDescribeStatement, writeParse, writeSync,
+  writeUnnamedPortal,
 } from '../pgwire/frontend-message.ts'
 import {
   BACKEND, HEADER_BYTES, transactionStatus, type TransactionStatus,
@@ -38,7 +40,10 @@ export interface ProbeTarget {
   readonly clientParse: Buffer | null
   /** A named statement that the client executes: must still stand, with the same result. */
   readonly statement: string | null
+  readonly keepsUnnamed: boolean
 }
+
+const PROBE_STATEMENT = 'slipway probe'
 
 export type ProbeStep = 'client-parse' | 'begin' | 'candidate' | 'check' | 'quiet' | 'end'
   | 'explain' | 'close'
@@ -99,22 +104,27 @@ export class ProbeExchange {
   #pipeline(): Buffer {
     const { sql, parameterTypes, parameterFormats, values, clientParse, statement } = this.#target
     const out = new MessageWriter(4096 + 2 * sql.length)
+    const name = this.#target.keepsUnnamed ? PROBE_STATEMENT : ''
+    const parse = (text: Buffer | string, types: readonly Oid[]): void => {
+      if (name !== '') writeCloseStatement(out, name)
+      writeParse(out, { name, sql: text, parameterTypes: types })
+    }
     const own = (text: string): void => {
-      writeParse(out, { name: '', sql: text, parameterTypes: [] })
-      writeUnnamedBind(out, { parameterFormats: [], values: [] })
-      writeUnnamedExecute(out)
+      parse(text, [])
+      writeUnnamedPortal(out, { statement: name, parameterFormats: [], values: [] })
     }
     if (clientParse !== null) out.bytes(clientParse)
     own(PROBE_BEGIN_SQL)
-    writeParse(out, { name: '', sql, parameterTypes })
-    writeDescribeStatement(out, '')
+    parse(sql, parameterTypes)
+    writeDescribeStatement(out, name)
     if (statement !== null) writeDescribeStatement(out, statement)
     own(PROBE_QUIET_SQL)
     own(PROBE_END_SQL)
-    writeParse(out, { name: '', sql: Buffer.concat([EXPLAIN_BYTES, sql]), parameterTypes })
-    writeUnnamedBind(out, { parameterFormats, values })
-    writeUnnamedExecute(out)
-    writeCloseStatement(out, '')
+    parse(Buffer.concat([EXPLAIN_BYTES, sql]), parameterTypes)
+    writeUnnamedPortal(out, { statement: name, parameterFormats, values })
+    writeCloseStatement(out, name)
+    // Inside a block it would outlive the Sync.
+    writeCloseUnnamedPortal(out)
     writeSync(out)
     return out.take()
   }
@@ -148,8 +158,11 @@ export class ProbeExchange {
         if (step === 'end') this.#stateRow = parseTextRow(bytes)
         if (step === 'explain') this.#explain = parseTextRow(bytes)[0] ?? null
         return
-      case BACKEND.commandComplete: case BACKEND.closeComplete:
+      case BACKEND.commandComplete:
         this.#step++
+        return
+      case BACKEND.closeComplete:
+        if (step === 'close') this.#step++
         return
       default:
     }

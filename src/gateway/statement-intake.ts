@@ -80,13 +80,30 @@ export class StatementIntake {
 
   look(chunk: Buffer, at: number): Verdict {
     if (chunk.length - at < HEADER_BYTES) return HOLD
+    const verdict = this.#look(chunk, at)
+    return verdict.kind === 'pass' && this.#options.statements.isUnnamedGone
+      ? this.#putBackUnnamed(chunk[at]) : verdict
+  }
+
+  /**
+   * Before anything that may come to use it, and before the server is busy with something else:
+   * a Query and a Parse of it, which end its life, have cleared the mark.
+   */
+  #putBackUnnamed(code: number | undefined): Verdict {
+    const { state, statements } = this.#options
+    const statement = statements.usable('')
+    if (code === FRONTEND.terminate || statement === null || !state.isIdle) return PASS
+    return { kind: 'restore', statement }
+  }
+
+  #look(chunk: Buffer, at: number): Verdict {
     const total = chunk.readInt32BE(at + 1) + 1
     if (total < HEADER_BYTES) return PASS
     switch (chunk[at]) {
       case FRONTEND.query: return this.#onQuery(chunk, at, total)
       case FRONTEND.parse: return this.#onParse(chunk, at, total)
       case FRONTEND.bind: return this.#onBind(chunk, at, total)
-      case FRONTEND.describe: case FRONTEND.close: return this.#onTargeted(chunk, at, total)
+      case FRONTEND.close: return this.#onClose(chunk, at, total)
       default: return PASS
     }
   }
@@ -95,18 +112,21 @@ export class StatementIntake {
     const { statements } = this.#options
     if (!this.#isWhole(chunk, at, total)) {
       if (this.#isWorthHolding(chunk.subarray(at + HEADER_BYTES), total)) return HOLD
+      this.#options.slow?.query(chunk.subarray(at + HEADER_BYTES))
       statements.forget('')
+      statements.isUnnamedForeign = false
       return PASS
     }
     this.#options.slow?.query(chunk.subarray(at + HEADER_BYTES, at + total - 1))
     // The server drops its unnamed statement at every Query.
     if (statements.size > 0) statements.forget('')
+    statements.isUnnamedForeign = false
     const statement = this.#candidate('', chunk.subarray(at + HEADER_BYTES, at + total - 1), [])
     if (statement === null || !this.#mayDivert(statement)) return PASS
     const original = Buffer.from(chunk.subarray(at, at + total))
     if (!isWellFormed(() => queryText(original))) return PASS
     return { kind: 'divert', bytes: total,
-      candidate: { shape: { kind: 'simple' }, original, statement } }
+      candidate: { shape: { kind: 'simple' }, original, statement, keepsUnnamed: false } }
   }
 
   #onParse(chunk: Buffer, at: number, total: number): Verdict {
@@ -115,8 +135,10 @@ export class StatementIntake {
       const nameEnd = chunk.indexOf(0, at + HEADER_BYTES)
       if (nameEnd < 0 && chunk.length - at < NAMES_BYTES_MAX) return HOLD
       if (nameEnd >= 0 && this.#isWorthHolding(chunk.subarray(nameEnd + 1), total)) return HOLD
+      this.#options.slow?.query(chunk.subarray(nameEnd + 1))
       // Whose text is now another one: not known here before all of it has come.
       statements.forgetAll()
+      statements.isUnnamedForeign = true
       return PASS
     }
     let parsed
@@ -137,6 +159,7 @@ export class StatementIntake {
     }
     if (statement !== null) statements.sent(statement)
     else if (statements.size > 0) statements.forget(name)
+    if (statement === null && name === '') statements.isUnnamedForeign = true
     return PASS
   }
 
@@ -153,11 +176,11 @@ export class StatementIntake {
       const verdict = this.#batch(chunk, at, statement)
       if (verdict.kind !== 'pass') return verdict
     }
-    return this.#needsUnnamed(statement)
+    return PASS
   }
 
-  /** Describe and Close of a statement. */
-  #onTargeted(chunk: Buffer, at: number, total: number): Verdict {
+  /** Close of a statement. */
+  #onClose(chunk: Buffer, at: number, total: number): Verdict {
     if (total > NAMES_BYTES_MAX) return PASS
     if (chunk.length - at < total) return HOLD
     let target
@@ -167,20 +190,8 @@ export class StatementIntake {
       if (error instanceof ProtocolViolation) return PASS
       throw error
     }
-    if (target.target === 'portal') return PASS
-    const { statements } = this.#options
-    if (chunk[at] === FRONTEND.close) {
-      statements.forget(target.name)
-      return PASS
-    }
-    const statement = statements.usable(target.name)
-    return statement === null ? PASS : this.#needsUnnamed(statement)
-  }
-
-  #needsUnnamed(statement: PreparedStatement): Verdict {
-    const { state, statements } = this.#options
-    if (statement.name !== '' || !statements.isUnnamedGone || !state.isIdle) return PASS
-    return { kind: 'restore', statement }
+    if (target.target === 'statement') this.#options.statements.forget(target.name)
+    return PASS
   }
 
   #batch(chunk: Buffer, at: number, statement: PreparedStatement): Verdict {
@@ -193,7 +204,8 @@ export class StatementIntake {
         const copied = readExtendedBatch(original, 0, STATEMENT_BYTES_MAX)
         if (copied.kind !== 'batch') return PASS
         return { kind: 'divert', bytes: original.length, candidate: {
-          shape: { kind: 'extended', batch: copied.batch }, original, statement } }
+          shape: { kind: 'extended', batch: copied.batch }, original, statement,
+          keepsUnnamed: statement.name !== '' && this.#options.statements.hasUnnamed } }
       }
     }
   }

@@ -1,5 +1,5 @@
 /**
- * ParquetFiles: whole files in and out: the initial copy's CSV, keys, checkpoints.
+ * ParquetFiles: whole files in and out: the initial copy's CSV and keys.
  *
  * PF1  A CSV becomes files whose rows are PostgreSQL's, exactly, or an error and no promise
  *      about what lies in the directory.
@@ -13,7 +13,7 @@ import type { MirrorRow } from '../mirror/mirror-value.ts'
 import { csvExpression, csvType, UNMIRRORABLE } from './csv-column.ts'
 import type { DuckDb } from './duckdb.ts'
 import { parquetSource } from './parquet-source.ts'
-import { asLakeFailure, copyToParquet, type FileColumn, type WrittenFile }
+import { copyToParquet, type FileColumn, type WrittenFile }
   from './parquet-writer.ts'
 import { mirrorValueOf } from './row-chunk.ts'
 import { identifier, literal } from './sql-text.ts'
@@ -23,27 +23,6 @@ import { STREAM_CHECK, wholeStream } from './whole-stream.ts'
 const LINE_BYTES_MAX = 32 * 1024 * 1024
 /** About two million rows a file. */
 const ROW_GROUPS_PER_FILE = 16
-
-const CHECKPOINT_COLUMNS = (() => {
-  const vector = 'deletionVector STRUCT(storageType VARCHAR, pathOrInlineDv VARCHAR, '
-    + '"offset" INTEGER, sizeInBytes INTEGER, cardinality BIGINT)'
-  const columns: Readonly<Record<string, string>> = {
-    txn: 'STRUCT(appId VARCHAR, version BIGINT, lastUpdated BIGINT)',
-    add: 'STRUCT(path VARCHAR, partitionValues MAP(VARCHAR, VARCHAR), size BIGINT, '
-      + 'modificationTime BIGINT, dataChange BOOLEAN, stats VARCHAR, tags MAP(VARCHAR, VARCHAR), '
-      + `${vector})`,
-    remove: 'STRUCT(path VARCHAR, deletionTimestamp BIGINT, dataChange BOOLEAN, '
-      + 'extendedFileMetadata BOOLEAN, partitionValues MAP(VARCHAR, VARCHAR), size BIGINT, '
-      + `${vector})`,
-    metaData: 'STRUCT(id VARCHAR, name VARCHAR, description VARCHAR, '
-      + 'format STRUCT(provider VARCHAR, options MAP(VARCHAR, VARCHAR)), schemaString VARCHAR, '
-      + 'partitionColumns VARCHAR[], configuration MAP(VARCHAR, VARCHAR), createdTime BIGINT)',
-    protocol: 'STRUCT(minReaderVersion INTEGER, minWriterVersion INTEGER, '
-      + 'readerFeatures VARCHAR[], writerFeatures VARCHAR[])',
-    domainMetadata: 'STRUCT("domain" VARCHAR, configuration VARCHAR, removed BOOLEAN)',
-  }
-  return Object.entries(columns).map(([name, type]) => `${name}: ${literal(type)}`).join(', ')
-})()
 
 export class ParquetFiles {
   readonly #duckdb: DuckDb
@@ -103,14 +82,6 @@ export class ParquetFiles {
     } finally {
       connection.closeSync()
     }
-  }
-
-  /** Delta's CheckpointWriter port. */
-  async write(ndjsonPath: string, parquetPath: string): Promise<void> {
-    await this.#with(null, [], (connection) => asLakeFailure(() => connection.run(
-      `COPY (SELECT * FROM read_json(${literal(ndjsonPath)}, format = 'newline_delimited', `
-      + `maximum_object_size = ${LINE_BYTES_MAX}, columns = {${CHECKPOINT_COLUMNS}})) `
-      + `TO ${literal(parquetPath)} (FORMAT parquet, COMPRESSION zstd)`)))
   }
 
   async #with<T>(signal: AbortSignal | null, columns: readonly FileColumn[],

@@ -12,13 +12,13 @@ import {
   chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync,
   writeFileSync,
 } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Client } from 'pg'
 import { sleep } from '../base/clock.ts'
 import { SlipwayError } from '../base/errors.ts'
+import { freePort } from '../base/free-port.ts'
 import type { Logger } from '../base/logger.ts'
 import type { PostgresSection } from '../config/postgres-section.ts'
 import { LOGIN_NAME } from './login-certificate.ts'
@@ -162,13 +162,7 @@ export class EmbeddedPostgres {
 /** Port 0 asks for a free one: PostgreSQL itself knows no such wish. */
 async function withPort(direct: DirectListener | null): Promise<DirectListener | null> {
   if (direct === null || direct.port !== 0) return direct
-  const probe = createServer()
-  const port = await new Promise<number>((resolve, reject) => {
-    probe.once('error', reject)
-    probe.listen(0, direct.host, () => { resolve((probe.address() as AddressInfo).port) })
-  })
-  await new Promise((resolve) => { probe.close(resolve) })
-  return { host: direct.host, port }
+  return { host: direct.host, port: await freePort(direct.host) }
 }
 
 function startFailure(options: EmbeddedPostgresOptions, log: ServerLog): SlipwayError {

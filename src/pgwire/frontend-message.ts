@@ -38,12 +38,14 @@ export function writeParse(out: MessageWriter, message: {
   out.finish()
 }
 
-/** Binds the unnamed portal to the unnamed statement; results as text. */
-export function writeUnnamedBind(out: MessageWriter, message: {
+/** Binds the unnamed portal to a statement and fetches all of it; results as text. */
+export function writeUnnamedPortal(out: MessageWriter, message: {
+  readonly statement: string
   readonly parameterFormats: readonly number[]
   readonly values: readonly (Buffer | null)[]
 }): void {
-  out.begin(FRONTEND.bind).byte(0).byte(0).int16(message.parameterFormats.length)
+  out.begin(FRONTEND.bind).byte(0).cstring(Buffer.from(message.statement, 'latin1'))
+  out.int16(message.parameterFormats.length)
   for (const format of message.parameterFormats) out.int16(format)
   out.int16(message.values.length)
   for (const value of message.values) {
@@ -51,6 +53,7 @@ export function writeUnnamedBind(out: MessageWriter, message: {
     else out.int32(value.length).bytes(value)
   }
   out.int16(0).finish()
+  out.begin(FRONTEND.execute).byte(0).int32(0).finish()
 }
 
 export function writeDescribeStatement(out: MessageWriter, name: string): void {
@@ -62,9 +65,8 @@ export function writeCloseStatement(out: MessageWriter, name: string): void {
   out.begin(FRONTEND.close).byte(0x53).cstring(Buffer.from(name, 'latin1')).finish()
 }
 
-/** All rows of the unnamed portal. */
-export function writeUnnamedExecute(out: MessageWriter): void {
-  out.begin(FRONTEND.execute).byte(0).int32(0).finish()
+export function writeCloseUnnamedPortal(out: MessageWriter): void {
+  out.begin(FRONTEND.close).byte(0x50).byte(0).finish()
 }
 
 export function writeSync(out: MessageWriter): void {

@@ -8,7 +8,7 @@ import { DuckDBListType } from '@duckdb/node-api'
 import { ByteWriter } from './byte-writer.ts'
 import { scalarBinary } from './scalar-binary.ts'
 import { scalarText, unexpected, type ScalarType, type ScalarWriter } from './scalar-text.ts'
-import { isNull, type Vector, type VectorData } from './vector-data.ts'
+import { isNull, type Vector, type VectorData } from '../olap/vector-data.ts'
 import type { SessionFormat } from './session-format.ts'
 
 type ListData = Extract<VectorData, { readonly kind: 'list' }>

@@ -14,7 +14,7 @@ import { scalarBinary } from './scalar-binary.ts'
 import { readInteger, storedScale } from './scalar-read.ts'
 import { scalarText, writeScaled, type ScalarType } from './scalar-text.ts'
 import { EncodingRefusal, type SessionFormat } from './session-format.ts'
-import { isNull, readVector, type Vector } from './vector-data.ts'
+import { isNull, readVector, type Vector } from '../olap/vector-data.ts'
 import type { OutputColumn, OutputValue } from '../router/plan.ts'
 import type { ByteWriter } from './byte-writer.ts'
 

@@ -11,7 +11,7 @@ import { numericScale, PG } from './pg-types.ts'
 import { readInteger, readUuid } from './scalar-read.ts'
 import { paddedText, unexpected, type ScalarType, type ScalarWriter } from './scalar-text.ts'
 import { EncodingRefusal } from './session-format.ts'
-import { bytesAt, type Vector, type VectorData } from './vector-data.ts'
+import { bytesAt, type Vector, type VectorData } from '../olap/vector-data.ts'
 import type { ByteWriter } from './byte-writer.ts'
 
 type Data<K extends VectorData['kind']> = Extract<VectorData, { readonly kind: K }>

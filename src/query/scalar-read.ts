@@ -4,7 +4,7 @@
 import { DuckDBDecimalType, DuckDBTypeId, type DuckDBType } from '@duckdb/node-api'
 import { PG } from './pg-types.ts'
 import { EncodingRefusal } from './session-format.ts'
-import { int128At, type Vector, type VectorData } from './vector-data.ts'
+import { int128At, type Vector, type VectorData } from '../olap/vector-data.ts'
 
 /** The stored integer of a value that is not NULL; a DECIMAL's is unscaled. */
 export type IntegerReader = (vector: Vector, row: number) => number | bigint

@@ -11,7 +11,7 @@ import { numericText } from './numeric.ts'
 import { numericScale, opaqueRule, PG, type OpaqueRule } from './pg-types.ts'
 import { readInteger, readUuid, type IntegerReader } from './scalar-read.ts'
 import { EncodingRefusal, type SessionFormat } from './session-format.ts'
-import { bytesAt, type Vector, type VectorData } from './vector-data.ts'
+import { bytesAt, type Vector, type VectorData } from '../olap/vector-data.ts'
 import type { ByteWriter } from './byte-writer.ts'
 
 /** Writes the value at `row`, which is not NULL. */

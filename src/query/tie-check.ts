@@ -9,7 +9,7 @@
 import { DuckDBTypeId, type DuckDBDataChunk, type DuckDBType } from '@duckdb/node-api'
 import { ByteWriter } from './byte-writer.ts'
 import { EncodingRefusal } from './session-format.ts'
-import { bytesAt, int128At, isNull, readVector, type Vector } from './vector-data.ts'
+import { bytesAt, int128At, isNull, readVector, type Vector } from '../olap/vector-data.ts'
 import type { TieCheck } from '../router/plan.ts'
 import type { EncodedBatch, WireEncoder } from './wire-encoder.ts'
 
@@ -100,7 +100,7 @@ function keyPart(vector: Vector, row: number, type: DuckDBType): string {
     case 'int128': return `v${int128At(data.view, row)}`
     case 'bytes': return `v${Buffer.from(bytesAt(data, row)).toString('latin1')}`
     case 'interval': return `v${intervalSpan(data.view, row * 16)}`
-    case 'list': {
+    case 'list': case 'struct': {
       const name = DuckDBTypeId[type.typeId]
       throw new EncodingRefusal(`DuckDB type ${name} as a sort key`)
     }

@@ -5,6 +5,7 @@
  */
 import cluster from 'node:cluster'
 import { fileURLToPath } from 'node:url'
+import { freePort } from '../base/free-port.ts'
 import type { Logger } from '../base/logger.ts'
 import { isTlsRequired, type Config } from '../config/config.ts'
 import type { DataDirectory } from '../config/data-directory.ts'
@@ -48,7 +49,21 @@ export class GatewayGroup {
   get port(): number { return this.#port }
 
   async start(): Promise<void> {
+    await this.#choosePort()
     for (const part of this.#parts) await part.start()
+  }
+
+  /**
+   * Cluster shares a port among those that ask for the same number, and 0 is another number than
+   * the one it became: a second process, or one that is started again, would be refused.
+   */
+  async #choosePort(): Promise<void> {
+    if (this.#port !== 0 || this.#parts.length === 1) return
+    try {
+      this.#port = await freePort(this.#options.config.host)
+    } catch {
+      // The first gateway says what is wrong with the host.
+    }
   }
 
   async stop(): Promise<void> {

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AddFile, Metadata, PartitionValues } from '../../src/delta/actions.ts'
+import { CheckpointWriter } from '../../src/delta/checkpoint-writer.ts'
 import { physicalName } from '../../src/delta/column-mapping.ts'
 import { encodeDataPath } from '../../src/delta/data-path.ts'
 import { readDeletionVector } from '../../src/delta/deletion-vector.ts'
@@ -14,7 +15,6 @@ import { buildStats, statValueOf } from '../../src/delta/stats.ts'
 import { deltaRelation } from '../../src/olap/delta-relation.ts'
 import { DeltaRewriter } from '../../src/olap/delta-rewriter.ts'
 import { DuckDb } from '../../src/olap/duckdb.ts'
-import { ParquetFiles } from '../../src/olap/parquet-files.ts'
 import { copyToParquet } from '../../src/olap/parquet-writer.ts'
 import { LocalStorage } from '../../src/storage/local.ts'
 
@@ -22,13 +22,12 @@ import { LocalStorage } from '../../src/storage/local.ts'
 export class DeltaLab implements AsyncDisposable {
   readonly folder: string
   readonly duckdb: DuckDb
-  readonly checkpoints: ParquetFiles
+  readonly checkpoints = new CheckpointWriter()
   readonly rewriter: DeltaRewriter
 
   private constructor(folder: string, duckdb: DuckDb) {
     this.folder = folder
     this.duckdb = duckdb
-    this.checkpoints = new ParquetFiles(duckdb)
     this.rewriter = new DeltaRewriter(duckdb)
   }
 

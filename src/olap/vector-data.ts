@@ -8,7 +8,7 @@
  */
 import duckdb from '@duckdb/node-bindings'
 import { StringHeap } from './string-heap.ts'
-import { DuckDBTypeId, type DuckDBDataChunk, type DuckDBType } from '@duckdb/node-api'
+import { DuckDBTypeId, STRUCT, type DuckDBDataChunk, type DuckDBType } from '@duckdb/node-api'
 
 export type VectorData =
   | { readonly kind: 'bool'; readonly items: Uint8Array }
@@ -18,7 +18,9 @@ export type VectorData =
   | { readonly kind: 'float'; readonly items: Float32Array | Float64Array }
   | { readonly kind: 'bytes'; readonly memory: Uint8Array; readonly heap: StringHeap }
   | { readonly kind: 'interval'; readonly view: DataView }
+  /** A map is a list of structs of key and value. */
   | { readonly kind: 'list'; readonly entries: BigUint64Array; readonly child: Vector }
+  | { readonly kind: 'struct'; readonly children: readonly Vector[] }
 
 export interface Vector {
   /** Keeps the memory alive (V1). */
@@ -101,6 +103,17 @@ function dataOf(
         child: fromRaw(known.chunk, child, duckdb.list_vector_get_size(raw), valueType),
       }
     }
+    case DuckDBTypeId.MAP: {
+      const child = duckdb.list_vector_get_child(raw)
+      const pair = STRUCT({ key: type.keyType, value: type.valueType })
+      return {
+        kind: 'list', entries: typed(BigUint64Array, memory(16), rows * 2),
+        child: fromRaw(known.chunk, child, duckdb.list_vector_get_size(raw), pair),
+      }
+    }
+    case DuckDBTypeId.STRUCT:
+      return { kind: 'struct', children: type.entryTypes.map((entry, at) =>
+        fromRaw(known.chunk, duckdb.struct_vector_get_child(raw, at), rows, entry)) }
     default: throw new TypeError(`no reader for DuckDB type ${DuckDBTypeId[type.typeId]}`)
   }
 }

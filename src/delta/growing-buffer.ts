@@ -1,0 +1,78 @@
+/** GrowingBuffer: bytes that are appended to, little-endian. */
+export class GrowingBuffer {
+  #bytes: Buffer
+  #length = 0
+
+  constructor(capacity = 1024) {
+    this.#bytes = Buffer.allocUnsafe(capacity)
+  }
+
+  get length(): number { return this.#length }
+
+  /** Valid until the next write. */
+  get view(): Buffer { return this.#bytes.subarray(0, this.#length) }
+
+  u8(value: number): void {
+    this.#room(1)
+    this.#bytes[this.#length++] = value
+  }
+
+  u32(value: number): void {
+    this.#room(4)
+    this.#length = this.#bytes.writeUInt32LE(value, this.#length)
+  }
+
+  i32(value: number): void {
+    this.#room(4)
+    this.#length = this.#bytes.writeInt32LE(value, this.#length)
+  }
+
+  i64(value: number | bigint): void {
+    this.#room(8)
+    if (typeof value === 'bigint') {
+      this.#length = this.#bytes.writeBigInt64LE(value, this.#length)
+      return
+    }
+    const high = Math.floor(value / 2 ** 32)
+    this.#bytes.writeUInt32LE(value - high * 2 ** 32, this.#length)
+    this.#length = this.#bytes.writeInt32LE(high, this.#length + 4)
+  }
+
+  /** LEB128 of a whole number up to 2^53. */
+  varint(value: number): void {
+    this.#room(8)
+    let rest = value
+    while (rest >= 128) {
+      this.#bytes[this.#length++] = rest % 128 | 128
+      rest = Math.floor(rest / 128)
+    }
+    this.#bytes[this.#length++] = rest
+  }
+
+  /** UTF-8. */
+  text(value: string): void {
+    this.#room(value.length * 3)
+    this.#length += this.#bytes.write(value, this.#length)
+  }
+
+  /** The length in bytes as u32, then UTF-8: how Parquet stores a byte array. */
+  sizedText(value: string): void {
+    this.#room(value.length * 3 + 4)
+    const written = this.#bytes.write(value, this.#length + 4)
+    this.#bytes.writeUInt32LE(written, this.#length)
+    this.#length += written + 4
+  }
+
+  bytes(value: Uint8Array): void {
+    this.#room(value.length)
+    this.#bytes.set(value, this.#length)
+    this.#length += value.length
+  }
+
+  #room(bytes: number): void {
+    if (this.#length + bytes <= this.#bytes.length) return
+    const larger = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#length + bytes))
+    this.#bytes.copy(larger, 0, 0, this.#length)
+    this.#bytes = larger
+  }
+}

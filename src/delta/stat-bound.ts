@@ -1,0 +1,134 @@
+/**
+ * StatBound: how far a statistic of a file really bounds its values.
+ *
+ * SB1  No value of the file lies below the low bound or above the high one, whoever wrote the
+ *      statistic: what writers are known to cut or round is taken as cut or rounded. null: no
+ *      bound.
+ *
+ * Texts: a min may be cut anywhere; a max that may have been cut (32 characters, or a last
+ * character that stands for `more follows`: U+007F, U+FFFD of older writers, U+10FFFF) bounds
+ * everything that begins like it. Times are cut to milliseconds, towards zero or down. Floats are
+ * printed with a float's digits. Before 1582-10-15 old writers counted days by another calendar;
+ * before 1900 they printed offsets of local mean time without its seconds.
+ *
+ * Sources: PROTOCOL.md "Per-file Statistics"; delta-spark's StatisticsCollection and DataSkipping
+ * readers of several versions.
+ */
+import type { StructField } from './schema.ts'
+import { decimalOf } from './schema.ts'
+import type { Token } from './stats-reader.ts'
+import { parseDays, parseDecimal, parseMoment, type Key } from './value.ts'
+
+export interface Bounds {
+  readonly low: Key | null
+  readonly high: Key | null
+}
+
+type Read = (token: Token, side: 'low' | 'high') => Key | null
+
+const CUT_CHARACTERS = 32
+const TIEBREAKERS: ReadonlySet<string> = new Set(['\u007f', '\ufffd', '\u{10ffff}'])
+/** 1582-10-15 and 1900-01-01. */
+const GREGORIAN_DAYS = -141_427
+const GREGORIAN_MICROS = BigInt(GREGORIAN_DAYS) * 86_400_000_000n
+const STANDARD_TIME_MICROS = -25_567n * 86_400_000_000n
+const MILLISECOND_REST = 999n
+
+/** Reads min and max of the field's type; null: such statistics bound nothing. */
+export function boundReader({ type, metadata }: StructField): Read | null {
+  switch (type) {
+    case 'byte': case 'short': case 'integer': case 'long':
+      return (token, side) => scaled(token.text, 0, side)
+    case 'float': return (token) => floatKey(Math.fround(numberOf(token)))
+    case 'double':
+      return 'delta.typeChanges' in metadata ? widenedDouble : (token) => floatKey(numberOf(token))
+    case 'boolean': return (token) => token.text === 'true' ? 1 : token.text === 'false' ? 0 : null
+    case 'string': return (token, side) => !token.isText ? null
+      : side === 'low' ? lowText(token.text) : highText(token.text)
+    case 'date': return (token) => {
+      const days = parseDays(token.text)
+      return days === null || days < GREGORIAN_DAYS ? null : days
+    }
+    case 'timestamp': case 'timestamp_ntz':
+      return (token, side) => momentKey(token.text, type === 'timestamp', side)
+    default: {
+      const decimal = decimalOf(type)
+      return decimal === null ? null : (token, side) => scaled(token.text, decimal.scale, side)
+    }
+  }
+}
+
+/** The number times 10^scale; digits beyond are rounded outwards. */
+function scaled(text: string, scale: number, side: 'low' | 'high'): Key | null {
+  if (text.length <= 15 && scale === 0 && /^-?\d+$/.test(text)) return Number(text)
+  const number = parseDecimal(text)
+  if (number === null) return null
+  const shift = scale - number.scale
+  let value = number.unscaled * 10n ** BigInt(Math.max(0, shift))
+  if (shift < 0) {
+    const factor = 10n ** BigInt(-shift)
+    const rest = number.unscaled % factor
+    value = number.unscaled / factor
+    if (side === 'low' && rest < 0n) value--
+    if (side === 'high' && rest > 0n) value++
+  }
+  return Number.isSafeInteger(Number(value)) ? Number(value) : value
+}
+
+function numberOf({ text, isText }: Token): number {
+  if (!isText) return Number(text)
+  return text === 'Infinity' ? Infinity : text === '-Infinity' ? -Infinity : NaN
+}
+
+/** NaN as a bound says nothing of the other values. */
+function floatKey(value: number): Key | null {
+  return Number.isNaN(value) ? null : value
+}
+
+/** A float column made double: files of then have floats, printed with a float's digits. */
+function widenedDouble(token: Token, side: 'low' | 'high'): Key | null {
+  const value = numberOf(token)
+  const single = Math.fround(value)
+  return floatKey(side === 'low' ? Math.min(value, single) : Math.max(value, single))
+}
+
+/** U+FFFD at the end is what is left of a character that was cut in two. */
+function lowText(text: string): string {
+  return text.replace(/\ufffd+$/, '')
+}
+
+function highText(text: string): string | null {
+  const characters = [...text]
+  const last = characters.at(-1) ?? ''
+  if (TIEBREAKERS.has(last)) return successor(characters.slice(0, -1))
+  return characters.length < CUT_CHARACTERS ? text : successor(characters)
+}
+
+/** Above every text that begins with these characters; null when there is no such text. */
+function successor(characters: readonly string[]): string | null {
+  for (let at = characters.length - 1; at >= 0; at--) {
+    const code = characters[at]?.codePointAt(0) ?? 0
+    if (code >= 0x10ffff) continue
+    // Surrogates are no characters.
+    const next = code === 0xd7ff ? 0xe000 : code + 1
+    return characters.slice(0, at).join('') + String.fromCodePoint(next)
+  }
+  return null
+}
+
+/** `2026-11-23T22:00:00.123Z`, as nearly every writer prints it. */
+function fullMoment(text: string): { micros: bigint; zoned: boolean } | null {
+  const ms = Date.parse(text)
+  return Number.isNaN(ms) ? null : { micros: BigInt(ms) * 1000n, zoned: true }
+}
+
+function momentKey(text: string, zoned: boolean, side: 'low' | 'high'): Key | null {
+  const moment = zoned && text.length === 24 && text.endsWith('Z') ? fullMoment(text)
+    : parseMoment(text)
+  if (moment?.zoned !== zoned) return null
+  const { micros } = moment
+  if (micros < GREGORIAN_MICROS) return null
+  if (zoned && micros < STANDARD_TIME_MICROS && !/(?:Z|[+-]00:?00)$/.test(text)) return null
+  const loose = side === 'low' ? micros - MILLISECOND_REST : micros + MILLISECOND_REST
+  return Number.isSafeInteger(Number(loose)) ? Number(loose) : loose
+}
