@@ -7,6 +7,7 @@
  * U3  Both it and its commit are older than the retention: who listed the log within that time
  *     still finds every file of the list (Spark fails on a file that went meanwhile).
  */
+import { failpoint } from '../base/failpoint.ts'
 import type { Storage } from '../storage/storage.ts'
 import { listLog, readLastCheckpoint } from './log-segment.ts'
 import { LOG_DIRECTORY, parseLogFileName } from './version.ts'
@@ -35,7 +36,10 @@ export async function cleanUpLog(options: {
     ...listing.others.filter((file) => endsBefore(file.path, boundary.version)),
   ]
   // Commits go oldest first: a crash in between leaves one gapless tail.
-  for (const file of old) await storage.delete(file.path)
+  for (const file of old) {
+    await storage.delete(file.path)
+    failpoint('clean-up.after-delete')
+  }
   return old.length
 }
 

@@ -36,6 +36,8 @@ export async function readCommitRange(storage: Storage, range: CommitRange)
   const body = await storage.get(file.path)
   if (body === null) return null
   try {
+    // What a writer without fsync leaves behind after a power cut.
+    if (body.length === 0) throw new SlipwayError('delta-corrupt', 'the commit is empty')
     return { version, first, mtimeMs: file.mtimeMs, actions: decodeActions(body) }
   } catch (error) {
     throw namingFile(file, error)
