@@ -6,7 +6,8 @@
  *
  * F1  Leftovers of a crash are files in `_staging/`, which no Delta reader and no VACUUM looks
  *     at; `sweepStaging` removes those that are older than a day.
- * F2  Whatever the system refuses in a write (disk full, rights) is `lake-write-failed`.
+ * F2  Whatever the system refuses in a write (disk full, rights) is `lake-write-failed`, in a
+ *     read `delta-corrupt`.
  * F3  A symbolic link that leads out of the root and of the allowed folders is not followed: a
  *     table from elsewhere must not make us read, or write, what its author cannot.
  */
@@ -21,6 +22,8 @@ import { checkedPath, type PutOptions, type PutResult, type Storage, type Stored
 
 const STAGING = '_staging'
 const STAGED_AGE_MAX_MS = 24 * 3600 * 1000
+const OBJECT_BYTES_MAX = 2 ** 31
+const SHOWN_MAX = 200
 
 export class LocalStorage implements Storage {
   readonly root: string
@@ -39,7 +42,7 @@ export class LocalStorage implements Storage {
   }
 
   async get(path: string): Promise<Buffer | null> {
-    return absentAsNull(async () => {
+    return absentAsNull(path, async () => {
       await using file = await this.#openInside(path)
       return await readFully(file.handle, { start: 0, end: Infinity })
     })
@@ -47,7 +50,7 @@ export class LocalStorage implements Storage {
 
   async getRange(path: string, range: { readonly start: number; readonly end: number })
     : Promise<Buffer | null> {
-    return absentAsNull(async () => {
+    return absentAsNull(path, async () => {
       await using file = await this.#openInside(path)
       return await readFully(file.handle, range)
     })
@@ -56,7 +59,7 @@ export class LocalStorage implements Storage {
   async list(prefix: string, startAfter: string | null): Promise<readonly StoredObject[]> {
     const folderEnd = prefix.lastIndexOf('/') + 1
     const folder = prefix.slice(0, folderEnd)
-    const names = await absentAsNull(async () => {
+    const names = await absentAsNull(folder, async () => {
       await this.#requireInside(folder)
       return await readdir(join(this.root, folder), { withFileTypes: true })
     }) ?? []
@@ -71,7 +74,7 @@ export class LocalStorage implements Storage {
     const files: string[] = []
     for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
       const inside = at
-      const names = await absentAsNull(() => readdir(join(this.root, inside),
+      const names = await absentAsNull(inside, () => readdir(join(this.root, inside),
         { withFileTypes: true })) ?? []
       for (const name of names) {
         const path = inside === '' ? name.name : `${inside}/${name.name}`
@@ -84,7 +87,7 @@ export class LocalStorage implements Storage {
   }
 
   async stat(path: string): Promise<StoredObject | null> {
-    const found = await absentAsNull(async () => {
+    const found = await absentAsNull(path, async () => {
       const absolute = this.#absolute(path)
       await this.#requireInside(dirname(path))
       const first = await lstat(absolute)
@@ -140,7 +143,7 @@ export class LocalStorage implements Storage {
 
   async delete(path: string): Promise<void> {
     const absolute = this.#absolute(path)
-    await absentAsNull(() => this.#requireInside(dirname(path)))
+    await absentAsNull(path, () => this.#requireInside(dirname(path)))
     await rm(absolute, { force: true })
   }
 
@@ -268,6 +271,10 @@ async function openFile(path: string, flags: 'r' | 'wx' | number) {
 async function readFully(handle: FileHandle,
   range: { readonly start: number; readonly end: number }): Promise<Buffer> {
   const length = Math.max(0, Math.min(range.end, (await handle.stat()).size) - range.start)
+  if (length > OBJECT_BYTES_MAX) {
+    throw new SlipwayError('delta-unsupported',
+      `a file of ${length} bytes is too large: at most ${OBJECT_BYTES_MAX} are read at once`)
+  }
   const body = Buffer.allocUnsafeSlow(length)
   let at = 0
   while (at < length) {
@@ -302,12 +309,16 @@ async function syncDirectory(path: string): Promise<void> {
   await directory.handle.sync()
 }
 
-async function absentAsNull<T>(read: () => Promise<T>): Promise<T | null> {
+/** What the system refuses in a read (rights, links in a circle) is an error that names `path`. */
+async function absentAsNull<T>(path: string, read: () => Promise<T>): Promise<T | null> {
   try {
     return await read()
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
-    if (code === 'ENOENT' || code === 'ENOTDIR') return null
-    throw error
+    const { code } = error as NodeJS.ErrnoException
+    if (code === undefined || error instanceof SlipwayError) throw error
+    // No file has a name that is too long for the system.
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG') return null
+    throw new SlipwayError('delta-corrupt', `${path.slice(0, SHOWN_MAX)} cannot be read (${code})`,
+      { cause: error })
   }
 }

@@ -54,6 +54,41 @@ describe('time travel', () => {
     expect((await made.atTimestamp(START + 15_000)).version).toBe(1)
   })
 
+  it('H1: a table that enabled in-commit times later has files\' times before', async () => {
+    const { table: made, storage } = await table('enabled later',
+      { 'delta.enableInCommitTimestamps': 'false' })
+    // Copied to another machine: what the files say is later than what commits will say.
+    const moved = (START + 1_000_000) / 1000
+    for (let at = 0; at <= 3; at++) {
+      await utimes(storage.localPath(commitPath(version(at))), moved + at, moved + at)
+    }
+    const { metadata } = made.snapshot
+    const enabledMs = START + 40_000
+    await storage.put(commitPath(version(4)), Buffer.from([
+      { commitInfo: { inCommitTimestamp: enabledMs } },
+      { protocol: { ...made.snapshot.protocol, minReaderVersion: 3, minWriterVersion: 7,
+        writerFeatures: [...made.snapshot.protocol.writerFeatures ?? [], 'inCommitTimestamp'] } },
+      { metaData: { ...metadata, configuration: { ...metadata.configuration,
+        'delta.enableInCommitTimestamps': 'true',
+        'delta.inCommitTimestampEnablementVersion': '4',
+        'delta.inCommitTimestampEnablementTimestamp': String(enabledMs) } } },
+    ].map((action) => `${JSON.stringify(action)}\n`).join('')))
+    await storage.put(commitPath(version(5)),
+      Buffer.from(`{"commitInfo":{"inCommitTimestamp":${enabledMs + 10}}}\n`))
+    const opened = await DeltaTable.open({ storage })
+    expect(opened.snapshot.timestampMs).toBe(enabledMs + 10)
+    const times = []
+    for await (const entry of opened.history()) times.push(entry.timestampMs)
+    expect(times).toEqual([enabledMs + 10, enabledMs,
+      ...[3, 2, 1, 0].map((at) => START + 1_000_000 + at * 1000)])
+    for (const [at, expected] of [[enabledMs, 4], [enabledMs + 9, 4], [enabledMs + 10, 5]]) {
+      expect((await opened.atTimestamp(at ?? 0)).version, String(at)).toBe(expected)
+    }
+    for (const at of [START, enabledMs + 11]) {
+      await expect(opened.atTimestamp(at)).rejects.toMatchObject({ code: 'not-found' })
+    }
+  })
+
   it('H1: modification times that fall are moved up', async () => {
     const { table: made, storage } = await table('falling',
       { 'delta.enableInCommitTimestamps': 'false' })

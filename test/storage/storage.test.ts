@@ -1,5 +1,5 @@
 /** The storage port's guarantees O1 to O4, over both implementations. */
-import { mkdtemp, readdir, rm, stat, writeFile, mkdir } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat, symlink, truncate, writeFile, mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -124,6 +124,18 @@ describe('local storage', () => {
     await expect(new LocalStorage({ root }).sync('none'))
       .rejects.toMatchObject({ code: 'lake-write-failed' })
     expect(await storage.get('x')).toBeNull()
+  })
+
+  it('F2: what the system refuses in a read is an error that names the file', async () => {
+    const root = await folder()
+    const storage = new LocalStorage({ root })
+    await symlink('circle', join(root, 'circle'))
+    await expect(storage.get('circle')).rejects.toMatchObject({
+      code: 'delta-corrupt', message: expect.stringMatching(/^circle .*ELOOP/) as string })
+    expect(await storage.stat('x'.repeat(5000))).toBeNull()
+    await writeFile(join(root, 'sparse'), '')
+    await truncate(join(root, 'sparse'), 2 ** 32)
+    await expect(storage.get('sparse')).rejects.toMatchObject({ code: 'delta-unsupported' })
   })
 
   it('F1: sweeps staged leftovers of a crash once they are a day old', async () => {
