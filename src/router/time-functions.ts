@@ -128,7 +128,9 @@ const dateTrunc: Rule = (call) => {
     // In the hour that summer time repeats, DuckDB takes the wrong one of the two.
     (CLOCK_UNITS.has(unit) && (kind === 'timestamp' || isUtc(call)))
   if (!known) refuse('this unit of date_trunc()')
-  return time(`date_trunc(${quote(unit)}, ${finite(value)})`, kind)
+  // Bare, DuckDB 1.5 simplifies its comparison with a constant that is no start of a unit to
+  // true or false, for NULL too.
+  return time(`greatest(date_trunc(${quote(unit)}, ${finite(value)}))`, kind)
 }
 
 function isUtc(call: Call): boolean {
