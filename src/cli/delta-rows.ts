@@ -1,8 +1,6 @@
 /** `slipway delta rows` and `changes`: what a local Delta table holds, and what changed in it. */
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { availableParallelism, tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type { RecordBatch } from 'apache-arrow'
 import type { Command } from 'commander'
 import { SlipwayError } from '../base/errors.ts'
@@ -13,8 +11,7 @@ import { parsePredicate } from '../delta/predicate-parser.ts'
 import { scanTable, type ScanOptions } from '../delta/table-scan.ts'
 import type { DeltaTable } from '../delta/table.ts'
 import { version, type Version } from '../delta/version.ts'
-import { DuckDb } from '../olap/duckdb.ts'
-import { DuckDbParquetReader } from '../olap/duckdb-parquet-reader.ts'
+import { OwnParquetReader } from '../olap/own-parquet-reader.ts'
 import { allowedFoldersOf, openSnapshot, openTable, type ReadOptions } from './delta-table.ts'
 import { momentOf, wholeNumberOf } from './option-values.ts'
 import { formatTextTable } from './text-table.ts'
@@ -32,7 +29,6 @@ interface ChangesOptions extends RowOptions {
 
 /** A table on a terminal is laid out whole before it is shown. */
 const TABLE_ROWS_MAX = 10_000
-const MEMORY_LIMIT = '2GB'
 
 export function addRowCommands(delta: Command): void {
   filtered(delta.command('rows').argument('<path>', 'the table\'s folder')
@@ -86,15 +82,9 @@ async function withScan(path: string, options: RowOptions,
   const columns = options.columns === undefined ? {} : { columns: namesIn(options.columns) }
   const where = options.where === undefined ? {} : { where: parsePredicate(options.where) }
   const { storage } = await openTable(path, options)
-  const tempDirectory = await mkdtemp(join(tmpdir(), 'slipway-rows-'))
-  try {
-    await using duckdb = await DuckDb.open({ threads: availableParallelism(),
-      memoryLimit: MEMORY_LIMIT, tempDirectory,
-      directories: [resolve(path), ...allowedFoldersOf(options)], macros: [] })
-    await work({ storage, reader: new DuckDbParquetReader(duckdb), ...columns, ...where })
-  } finally {
-    await rm(tempDirectory, { recursive: true, force: true })
-  }
+  await using reader = await OwnParquetReader.open({
+    folders: [resolve(path), ...allowedFoldersOf(options)] })
+  await work({ storage, reader, ...columns, ...where })
 }
 
 /** Names with a comma in them are quoted as in a condition: "a,b". */

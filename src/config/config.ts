@@ -14,7 +14,7 @@ import { readPostgresSection, type PostgresSection } from './postgres-section.ts
 
 type Value<K extends OptionKey> = z.output<(typeof OPTIONS)[K]['schema']>
 type Optional = 'password' | 'postgresUrl' | 'directPort' | 'tlsCert' | 'tlsKey' | 'tlsClientCa'
-  | 'engineThreads'
+  | 'engineThreads' | 'slowStatement'
 
 export type Config = {
   readonly [K in OptionKey]: K extends Optional ? Value<K> | null : Value<K>

@@ -17,6 +17,7 @@ export type RangeOp = '=' | '<' | '<=' | '>' | '>='
 /** Of `value op x` over all values from low to high, ends included; null: no end. */
 export function rangeOutcomes(op: RangeOp, low: Key | null, high: Key | null, x: Key): number {
   const lowToX = low === null ? -1 : compareKeys(low, x)
+  if (lowToX > 0 && op === '=') return FALSE
   const highToX = high === null ? 1 : compareKeys(high, x)
   switch (op) {
     case '=': return (lowToX <= 0 && highToX >= 0 ? TRUE : 0)

@@ -15,9 +15,13 @@ export class ClientWalker {
   /** Bytes of a message already counted that are still to come. */
   #skip = 0
 
-  constructor(state: ExchangeState, statements: PreparedStatements) {
+  readonly #looksAtBinds: boolean
+
+  /** `looksAtBinds`: also when no statement of the session is a candidate. */
+  constructor(state: ExchangeState, statements: PreparedStatements, looksAtBinds: boolean) {
     this.#state = state
     this.#statements = statements
+    this.#looksAtBinds = looksAtBinds
   }
 
   /** Index of the first message (or cut head) to look at; `chunk.length` when there is none. */
@@ -65,7 +69,8 @@ export class ClientWalker {
     if (this.#statements.isUnnamedGone) return true
     switch (code) {
       case FRONTEND.query: case FRONTEND.parse: return true
-      case FRONTEND.bind: case FRONTEND.close: return this.#statements.size > 0
+      case FRONTEND.bind: return this.#looksAtBinds || this.#statements.size > 0
+      case FRONTEND.close: return this.#statements.size > 0
       default: return false
     }
   }

@@ -56,6 +56,8 @@ export interface DiversionHost {
   onRoute(route: string, status: TransactionStatus): void
   /** PostgreSQL is to be preferred for this text for a while. */
   onPreferPostgres(): void
+  /** An error goes to the client. */
+  onErrorSent(sqlState: string): void
   /** The client has its answer, ReadyForQuery included. */
   onAnswered(route: StatementRoute, status: TransactionStatus): void
   /** `bytes` must now go to PostgreSQL, which answers the rest. */
@@ -260,6 +262,7 @@ export class Diversion {
   }
 
   #relayRefusal(refused: Refused): void {
+    this.#host.onErrorSent(refused.sqlState)
     const shift = (this.#candidate.statement.explainPrefix ?? 0)
       - (refused.step === 'explain' ? EXPLAIN_PREFIX.length : 0)
     this.#finish(Buffer.concat([
@@ -269,6 +272,7 @@ export class Diversion {
 
   /** V2: an error that PostgreSQL does not know of would leave its transaction as it was. */
   #fail(error: LinkError, status: TransactionStatus): void {
+    this.#host.onErrorSent(error.sqlState)
     const message = errorResponse({ severity: 'ERROR', ...error })
     if (status !== 'T') {
       this.#finish(message, status, 'rejected')

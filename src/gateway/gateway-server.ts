@@ -33,6 +33,8 @@ export interface GatewayOptions {
   readonly linkPath: string
   readonly tls: TlsFiles | null
   readonly certificates: CertificateLogin
+  /** Statements that take longer are logged; null: none. */
+  readonly slowStatementMs: number | null
   readonly logger: Logger
 }
 
@@ -51,6 +53,7 @@ const MEMORY_ENTRIES_MAX = 1000
 /** Costs move with the data: a statement is looked at again after this. */
 const MEMORY_TTL_MS = 10_000
 const REST_POLL_MS = 50
+const FAREWELL_MS_MAX = 1000
 
 export class GatewayServer {
   readonly metrics: GatewayMetrics
@@ -88,7 +91,11 @@ export class GatewayServer {
       link: this.#link, cancelKeys: this.#cancelKeys, isCandidate,
       memory: new DecisionMemory({ clock: systemClock, entriesMax: MEMORY_ENTRIES_MAX,
         ttlMs: MEMORY_TTL_MS }),
-      onRouted: (route) => this.metrics.routed(route),
+      slowStatementMs: options.slowStatementMs,
+      onAnswered: (route, ms) => this.metrics.answered(route, ms),
+      onSlow: (statement, route, ms) =>
+        logger.warn({ ...statement, route, ms: Math.round(ms) }, 'slow statement'),
+      onError: (sqlState) => this.metrics.error(sqlState),
       onClosed: (session) => this.#onSessionClosed(session),
       onFault: (error) => logger.error({ err: error }, 'a session failed'),
     }
@@ -127,6 +134,9 @@ export class GatewayServer {
       await sleep(REST_POLL_MS)
     }
     for (const session of this.#sessions) session.terminate()
+    // One whose server is in the middle of a message ends behind it, if that comes soon.
+    const farewell = systemClock.now() + FAREWELL_MS_MAX
+    while (this.#sessions.size > 0 && systemClock.now() < farewell) await sleep(REST_POLL_MS)
     this.#link.close()
   }
 

@@ -2,13 +2,15 @@
  * ServerWalker: reads along with what the server sends, without holding it up.
  *
  * W1  Looks at each message's head only, and at the bodies of those that change the session's
- *     state: ReadyForQuery, BackendKeyData, and the tag of a CommandComplete.
+ *     state: ReadyForQuery, BackendKeyData, the tag of a CommandComplete, an error's SQLSTATE.
  * W2  Chunks may cut a message anywhere, its head too.
  */
 import { BACKEND, HEADER_BYTES, transactionStatus } from '../pgwire/message-code.ts'
 import type { ExchangeState } from './exchange-state.ts'
 import type { PreparedStatements } from './prepared-statements.ts'
 
+/** 'C' */
+const SQL_STATE_FIELD = 0x43
 /** Bytes of a message that may be needed: BackendKeyData's, whose key has 256 at most. */
 const SEEN_BYTES_MAX = 512
 
@@ -16,6 +18,7 @@ export class ServerWalker {
   readonly #state: ExchangeState
   readonly #statements: PreparedStatements
   readonly #onKey: (key: Buffer) => void
+  readonly #onError: (sqlState: string) => void
   /** Bytes of the current message that need not be seen. */
   #skip = 0
   /** The beginning of a message that a chunk cut, as far as it is needed. */
@@ -26,10 +29,24 @@ export class ServerWalker {
     readonly state: ExchangeState
     readonly statements: PreparedStatements
     readonly onKey: (key: Buffer) => void
+    readonly onError: (sqlState: string) => void
   }) {
     this.#state = options.state
     this.#statements = options.statements
     this.#onKey = options.onKey
+    this.#onError = options.onError
+  }
+
+  /** Of a chunk not yet walked: the last place between two messages; null when it has none. */
+  lastBoundary(chunk: Buffer): number | null {
+    if (this.#cutBytes > 0 || this.#skip > chunk.length) return null
+    let at = this.#skip
+    while (chunk.length - at >= HEADER_BYTES) {
+      const next = at + messageBytes(chunk, at)
+      if (next > chunk.length) break
+      at = next
+    }
+    return at
   }
 
   walk(chunk: Buffer): void {
@@ -105,6 +122,7 @@ export class ServerWalker {
       case BACKEND.error:
         this.#state.serverError()
         this.#statements.serverError()
+        this.#onError(sqlStateAt(buffer, at))
         return
       case BACKEND.commandComplete:
         if (this.#statements.size > 0 && changesStatements(buffer, at + HEADER_BYTES)) {
@@ -134,7 +152,20 @@ function messageBytes(buffer: Buffer, at: number): number {
 /** Messages whose body is looked at. */
 function isSeen(code: number): boolean {
   return code === BACKEND.readyForQuery || code === BACKEND.commandComplete
-    || code === BACKEND.backendKeyData
+    || code === BACKEND.backendKeyData || code === BACKEND.error
+}
+
+/** Field C, which stands near the front; empty when it is not there. */
+function sqlStateAt(buffer: Buffer, at: number): string {
+  const end = Math.min(buffer.length, at + messageBytes(buffer, at))
+  let field = at + HEADER_BYTES
+  while (field < end && buffer[field] !== 0) {
+    const zero = buffer.indexOf(0, field + 1)
+    if (zero < 0 || zero >= end) break
+    if (buffer[field] === SQL_STATE_FIELD) return buffer.toString('latin1', field + 1, zero)
+    field = zero + 1
+  }
+  return ''
 }
 
 /** Tags DEALLOCATE, DEALLOCATE ALL, DISCARD ALL and PREPARE, by their first three letters. */

@@ -8,6 +8,7 @@
  *     most; then the client is not read.
  * S4  The end of one side ends the other, after what was under way has been delivered.
  * S5  A fault ends the session in which it happened, and no other.
+ * S6  A session that is ended from here ends between two messages of the server.
  */
 import { errorResponse } from '../pgwire/backend-message.ts'
 import { writeParse, writeSync, writeTerminate } from '../pgwire/frontend-message.ts'
@@ -26,6 +27,7 @@ import { ExchangeState } from './exchange-state.ts'
 import { LoginFilter } from './login-filter.ts'
 import { PreparedStatements, type PreparedStatement } from './prepared-statements.ts'
 import { ServerWalker } from './server-walker.ts'
+import { SlowStatements, type SlowStatement } from './slow-statements.ts'
 import { StatementIntake } from './statement-intake.ts'
 import { mentionsSlipway } from './statement-text.ts'
 
@@ -34,7 +36,11 @@ export interface SessionShared {
   readonly memory: DecisionMemory
   readonly cancelKeys: CancelKeys
   readonly isCandidate: (sql: Buffer) => boolean
-  readonly onRouted: (route: StatementRoute) => void
+  /** Statements that take longer are logged; null: none. */
+  readonly slowStatementMs: number | null
+  readonly onAnswered: (route: StatementRoute, ms: number) => void
+  readonly onSlow: (statement: SlowStatement, route: StatementRoute, ms: number) => void
+  readonly onError: (sqlState: string) => void
   readonly onClosed: (session: Session) => void
   readonly onFault: (error: unknown) => void
 }
@@ -80,6 +86,11 @@ export class Session implements DiversionHost {
   #cancelKey = ''
   #clientEnded = false
   #isClosed = false
+  /** To be ended at the next boundary between two messages of the server. */
+  #isTerminating = false
+  /** When the client began to send what is not answered yet, by performance.now(); else 0. */
+  #askedAt = 0
+  readonly #slow: SlowStatements | null
 
   constructor(options: SessionOptions) {
     const { client, server, parameters, shared } = options
@@ -87,15 +98,18 @@ export class Session implements DiversionHost {
     this.#server = server
     this.#shared = shared
     this.link = shared.link
-    this.#clientWalker = new ClientWalker(this.#state, this.#statements)
+    this.#slow = shared.slowStatementMs === null ? null : new SlowStatements()
+    this.#clientWalker = new ClientWalker(this.#state, this.#statements, this.#slow !== null)
     this.#serverWalker = new ServerWalker({
       state: this.#state, statements: this.#statements, onKey: (key) => this.#onKey(key),
+      onError: shared.onError,
     })
     const user = parameters.get('user') ?? ''
     this.#intake = new StatementIntake({
       state: this.#state, statements: this.#statements, memory: shared.memory,
       memoryScope: `${user}\0${parameters.get('database') ?? user}\0`,
       isCandidate: shared.isCandidate, isEngineAvailable: () => shared.link.isAvailable,
+      slow: this.#slow,
       isWatching: [...parameters].some(([name, value]) =>
         mentionsSlipway(Buffer.from(name)) || mentionsSlipway(Buffer.from(value))),
     })
@@ -132,9 +146,10 @@ export class Session implements DiversionHost {
   get bytesFromServer(): number { return this.#server.bytesRead }
   get isClientPending(): boolean { return this.#client.isPending }
 
-  /** Between transactions, with nothing under way. */
+  /** Between transactions, with nothing under way; a walsender has no transaction to end. */
   get isAtRest(): boolean {
-    return this.#mode.kind === 'splice' && this.#state.isIdle && this.#state.status === 'I'
+    return this.#mode.kind === 'splice'
+      && (this.#state.isSpliceOnly || (this.#state.isIdle && this.#state.status === 'I'))
   }
 
   /** Stops a statement that runs in the engine. True: PostgreSQL need not hear of it. */
@@ -142,9 +157,16 @@ export class Session implements DiversionHost {
     return this.#mode.kind === 'divert' && this.#mode.diversion.cancel()
   }
 
-  /** As PostgreSQL ends its sessions when it is stopped. */
+  /** As PostgreSQL ends its sessions when it is stopped. S6. */
   terminate(): void {
-    if (this.#isClosed) return
+    if (this.#isClosed || this.#isTerminating) return
+    this.#isTerminating = true
+    if (this.#mode.kind !== 'splice' || this.#serverWalker.lastBoundary(NOTHING) === 0) {
+      this.#sayGoodbye()
+    }
+  }
+
+  #sayGoodbye(): void {
     if (this.#mode.kind === 'divert') this.#mode.diversion.abandon()
     this.#client.write(SHUTDOWN)
     this.#client.finish()
@@ -163,9 +185,11 @@ export class Session implements DiversionHost {
     if (this.#mode.kind === 'divert') this.#intake.preferPostgres(this.#mode.candidate.statement)
   }
 
+  onErrorSent(sqlState: string): void { this.#shared.onError(sqlState) }
+
   onAnswered(route: StatementRoute, status: TransactionStatus): void {
     this.#state.serverSettled(status)
-    this.#shared.onRouted(route)
+    this.#answered(route)
     if (this.#mode.kind !== 'divert') return
     const { shape, statement } = this.#mode.candidate
     if (shape.kind === 'extended' && route !== 'refused') {
@@ -177,7 +201,6 @@ export class Session implements DiversionHost {
 
   onPassed(bytes: Buffer, status: TransactionStatus): void {
     this.#state.serverSettled(status)
-    this.#shared.onRouted('postgres')
     if (this.#mode.kind !== 'divert') return
     const { shape, statement } = this.#mode.candidate
     const pass = (): void => {
@@ -196,7 +219,17 @@ export class Session implements DiversionHost {
 
   onBroken(): void { this.#close() }
 
+  #answered(route: StatementRoute): void {
+    const ms = performance.now() - this.#askedAt
+    this.#askedAt = 0
+    const { onAnswered, onSlow, slowStatementMs } = this.#shared
+    onAnswered(route, ms)
+    if (this.#slow === null || slowStatementMs === null || ms < slowStatementMs) return
+    onSlow(this.#slow.describeLast(), route, ms)
+  }
+
   #onClientBytes(chunk: Buffer): boolean {
+    if (this.#askedAt === 0 && this.#state.hasStarted) this.#askedAt = performance.now()
     if (this.#mode.kind !== 'splice') {
       this.#waiting.append(chunk)
       this.#noticeTerminate()
@@ -260,6 +293,7 @@ export class Session implements DiversionHost {
   /** Back to splicing, beginning with what came meanwhile. */
   #goOn(): void {
     this.#mode = SPLICE
+    if (this.#waiting.length > 0 && this.#askedAt === 0) this.#askedAt = performance.now()
     if (this.#waiting.length > 0) this.#forward(this.#waiting.take(), true)
     if (this.#mode.kind !== 'splice') return
     if (this.#clientEnded) this.#endServer()
@@ -271,7 +305,9 @@ export class Session implements DiversionHost {
     switch (mode.kind) {
       case 'splice': {
         const passed = this.#login === null ? chunk : this.#filterLogin(this.#login, chunk)
+        if (this.#isTerminating) return this.#endAtBoundary(passed)
         this.#serverWalker.walk(passed)
+        if (this.#askedAt > 0 && this.#state.isIdle) this.#answered('postgres')
         this.#client.write(passed)
         return !this.#client.isPending
       }
@@ -282,6 +318,18 @@ export class Session implements DiversionHost {
         this.#onRestoreBytes(mode.frames, mode.next, chunk)
         return true
     }
+  }
+
+  #endAtBoundary(chunk: Buffer): boolean {
+    const boundary = this.#serverWalker.lastBoundary(chunk)
+    if (boundary === null) {
+      this.#serverWalker.walk(chunk)
+      this.#client.write(chunk)
+      return !this.#client.isPending
+    }
+    this.#client.write(chunk.subarray(0, boundary))
+    this.#sayGoodbye()
+    return false
   }
 
   #filterLogin(login: LoginFilter, chunk: Buffer): Buffer {
@@ -386,6 +434,8 @@ const SHUTDOWN = errorResponse({
   severity: 'FATAL', sqlState: '57P01',
   message: 'terminating connection due to administrator command',
 })
+
+const NOTHING = Buffer.alloc(0)
 
 const DISCARD: ChannelHandler = {
   onBytes: () => true, onEnd: () => {}, onDrain: () => {}, onClose: () => {},

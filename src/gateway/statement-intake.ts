@@ -16,6 +16,7 @@ import type { DecisionMemory } from './decision-memory.ts'
 import type { ExchangeState } from './exchange-state.ts'
 import { readExtendedBatch } from './extended-batch.ts'
 import type { PreparedStatement, PreparedStatements } from './prepared-statements.ts'
+import type { SlowStatements } from './slow-statements.ts'
 import {
   explainRoutePrefix, isSingleStatement, mayBeRead, mentionsSlipway, readsRelation,
   STATEMENT_BYTES_MAX,
@@ -38,6 +39,8 @@ export interface StatementIntakeOptions {
   readonly memoryScope: string
   readonly isCandidate: (sql: Buffer) => boolean
   readonly isEngineAvailable: () => boolean
+  /** null: slow statements are not logged. */
+  readonly slow: SlowStatements | null
 }
 
 const PASS: Verdict = { kind: 'pass' }
@@ -109,10 +112,12 @@ export class StatementIntake {
     const { statements } = this.#options
     if (!this.#isWhole(chunk, at, total)) {
       if (this.#isWorthHolding(chunk.subarray(at + HEADER_BYTES), total)) return HOLD
+      this.#options.slow?.query(chunk.subarray(at + HEADER_BYTES))
       statements.forget('')
       statements.isUnnamedForeign = false
       return PASS
     }
+    this.#options.slow?.query(chunk.subarray(at + HEADER_BYTES, at + total - 1))
     // The server drops its unnamed statement at every Query.
     if (statements.size > 0) statements.forget('')
     statements.isUnnamedForeign = false
@@ -130,6 +135,7 @@ export class StatementIntake {
       const nameEnd = chunk.indexOf(0, at + HEADER_BYTES)
       if (nameEnd < 0 && chunk.length - at < NAMES_BYTES_MAX) return HOLD
       if (nameEnd >= 0 && this.#isWorthHolding(chunk.subarray(nameEnd + 1), total)) return HOLD
+      this.#options.slow?.query(chunk.subarray(nameEnd + 1))
       // Whose text is now another one: not known here before all of it has come.
       statements.forgetAll()
       statements.isUnnamedForeign = true
@@ -143,6 +149,7 @@ export class StatementIntake {
       throw error
     }
     const { name, sql, parameterTypes } = parsed
+    this.#options.slow?.parse(name, sql)
     const statement = this.#held ?? this.#candidate(name, sql, parameterTypes)
     this.#held = null
     if (statement !== null && this.#mayDivert(statement)) {
@@ -162,6 +169,7 @@ export class StatementIntake {
     if (name === null) {
       return end < at + total && chunk.length - at < NAMES_BYTES_MAX ? HOLD : PASS
     }
+    this.#options.slow?.bind(name)
     const statement = this.#options.statements.usable(name)
     if (statement === null) return PASS
     if (this.#mayDivert(statement)) {

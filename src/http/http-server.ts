@@ -29,6 +29,8 @@ export interface HttpServerOptions {
   readonly target: RoleTarget
   readonly queryService: QueryService
   readonly registry: Registry
+  /** What the gateway processes count, in Prometheus' form. */
+  readonly gatewayMetrics: () => Promise<string>
   /** Whether statements can be served now. */
   readonly isReady: () => boolean
   readonly logger: Logger
@@ -79,8 +81,9 @@ function addStatusRoutes(app: FastifyInstance, options: HttpServerOptions): void
     return reply.code(503).send({ status: 'starting' })
   })
   app.get('/metrics', async (_request, reply) => {
-    const text = await options.registry.metrics()
-    return reply.type(options.registry.contentType).send(text)
+    const [own, gateways] = await Promise.all(
+      [options.registry.metrics(), options.gatewayMetrics()])
+    return reply.type(options.registry.contentType).send(own + gateways)
   })
   app.get('/openapi.json', () => OPENAPI)
 }

@@ -20,6 +20,7 @@ export interface GatewayGroupOptions {
   readonly target: PostgresTarget
   readonly certificates: CertificateLogin
   readonly logger: Logger
+  /** Beyond what open transactions are given. */
   readonly graceMs: number
 }
 
@@ -69,6 +70,12 @@ export class GatewayGroup {
     await Promise.all(this.#parts.map((part) => part.stop()))
   }
 
+  /** Of the gateways that answer. */
+  async reports(): Promise<readonly unknown[]> {
+    const reports = await Promise.all(this.#parts.map((part) => part.ask()))
+    return reports.filter((report) => report !== null)
+  }
+
   /** Certificates are read again. */
   reload(): void {
     for (const part of this.#parts) part.reload()
@@ -83,11 +90,11 @@ export class GatewayGroup {
     const name = `gateway-${index}`
     let isLiving = false
     return new Part<GatewayWorkerOptions, GatewayInfo>({
-      name, logger, graceMs,
+      name, logger, graceMs: config.stopTimeout + graceMs,
       spawn: () => cluster.fork().process,
       options: () => ({
         host: config.host, port: this.#boundBy, target, linkPath: directory.linkPath,
-        certificates,
+        certificates, slowStatementMs: config.slowStatement, stopTimeoutMs: config.stopTimeout,
         tls: config.tlsCert === null || config.tlsKey === null ? null : {
           certFile: config.tlsCert, keyFile: config.tlsKey, clientCaFile: config.tlsClientCa,
           isRequired: isTlsRequired(config),

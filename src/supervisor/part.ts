@@ -9,6 +9,7 @@ import type { ChildProcess } from 'node:child_process'
 import { SlipwayError } from '../base/errors.ts'
 import { Deferred } from '../base/deferred.ts'
 import type { Logger } from '../base/logger.ts'
+import { Questions } from '../base/questions.ts'
 import type { FromWorker, ToWorker } from '../base/worker-message.ts'
 import { nextPartState, PART_START, type PartEvent, type PartState } from './part-state.ts'
 
@@ -19,6 +20,8 @@ export interface PartOptions<Options, Info> {
   readonly options: () => Options
   readonly onReady: (info: Info, pid: number) => void
   readonly onGone: () => void
+  /** What the part asks of the others; absent where it asks nothing. */
+  readonly onAsk?: () => Promise<unknown>
   readonly logger: Logger
   readonly graceMs: number
 }
@@ -30,6 +33,7 @@ export class Part<Options, Info> {
   #timer: NodeJS.Timeout | null = null
   readonly #first = new Deferred<void>()
   readonly #ended = new Deferred<void>()
+  readonly #questions = new Questions()
 
   constructor(options: PartOptions<Options, Info>) {
     this.#options = options
@@ -55,6 +59,12 @@ export class Part<Options, Info> {
     const kill = setTimeout(() => child.kill('SIGKILL'), this.#options.graceMs)
     await this.#ended.promise
     clearTimeout(kill)
+  }
+
+  /** What the part reports of itself; null when it does not. */
+  async ask(): Promise<unknown> {
+    if (this.#state.kind !== 'ready') return null
+    return await this.#questions.ask((id) => { this.#send({ kind: 'ask', id }) })
   }
 
   reload(): void { this.#send({ kind: 'reload' }) }
@@ -97,6 +107,14 @@ export class Part<Options, Info> {
         this.#dispatch({ kind: 'ready', nowMs: Date.now() })
         this.#options.onReady(message.info, child.pid ?? 0)
         this.#first.resolve()
+        return
+      case 'ask':
+        void this.#options.onAsk?.().then((value) => {
+          this.#send({ kind: 'answer', id: message.id, value })
+        })
+        return
+      case 'answer':
+        this.#questions.answered(message.id, message.value)
         return
       case 'failed':
         this.#options.logger.error({ part: this.#options.name, code: message.code },

@@ -147,6 +147,7 @@ export class Supervisor {
         directory.writePid('engine', pid)
       },
       onGone: () => directory.removePid('engine'),
+      onAsk: async () => await this.#gateways?.reports() ?? [],
     })
     return this.#engine.start()
   }

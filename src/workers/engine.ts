@@ -13,7 +13,9 @@ import { ResourceStack } from '../base/disposal.ts'
 import type { Logger } from '../base/logger.ts'
 import type { DataDirectory } from '../config/data-directory.ts'
 import { Mirror } from '../delta-sync/mirror.ts'
+import type { GatewayReport } from '../gateway/gateway-metrics.ts'
 import { LinkServer } from '../gateway/link-server.ts'
+import { metricsPage } from '../gateway/metrics-page.ts'
 import { createHttpServer, type HttpServer } from '../http/http-server.ts'
 import { ColumnarExecutor } from '../olap/columnar-executor.ts'
 import { DuckDb } from '../olap/duckdb.ts'
@@ -40,6 +42,7 @@ export interface EngineStartOptions {
   readonly flushIntervalMs: number
   readonly flushBytes: number
   readonly routeCostMin: number
+  readonly gatewayReports: () => Promise<readonly GatewayReport[]>
   readonly logger: Logger
 }
 
@@ -107,7 +110,9 @@ export class Engine {
     const http = resources.use(await createHttpServer({
       host: options.host, port: options.httpPort,
       target: { postgres: options.clientTarget, database: options.database },
-      queryService, registry: registryOfMetrics, isReady: () => true, logger,
+      queryService, registry: registryOfMetrics,
+      gatewayMetrics: async () => metricsPage(await options.gatewayReports()),
+      isReady: () => true, logger,
     }))
     return new Engine(resources, mirror, http)
   }

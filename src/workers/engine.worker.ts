@@ -7,8 +7,10 @@
 import { availableParallelism } from 'node:os'
 import { createLogger, type LogLevel, type Logger } from '../base/logger.ts'
 import { SlipwayError } from '../base/errors.ts'
+import { Questions } from '../base/questions.ts'
 import type { FromWorker, ToWorker } from '../base/worker-message.ts'
 import { DataDirectory } from '../config/data-directory.ts'
+import type { GatewayReport } from '../gateway/gateway-metrics.ts'
 import type { Credentials, PostgresTarget } from '../oltp/target.ts'
 import { Engine } from './engine.ts'
 
@@ -33,6 +35,7 @@ export interface EngineInfo {
   readonly httpPort: number
 }
 
+const questions = new Questions()
 let engine: Engine | null = null
 let logger: Logger | null = null
 
@@ -41,7 +44,10 @@ process.on('message', (message: ToWorker<EngineOptions>) => {
     case 'start':
       void start(message.options)
       return
-    case 'reload': return
+    case 'reload': case 'ask': return
+    case 'answer':
+      questions.answered(message.id, message.value)
+      return
     case 'stop':
       void stop(0)
       return
@@ -63,6 +69,8 @@ async function start(options: EngineOptions): Promise<void> {
     engine = await Engine.start({
       ...options, directory, logger,
       threads: options.threads ?? availableParallelism(),
+      gatewayReports: async () => await questions.ask((id) => { say({ kind: 'ask', id }) }) as
+        readonly GatewayReport[] | null ?? [],
     })
     engine.failed.then((error) => { void fail(error) }, () => {})
     say({ kind: 'ready', info: { httpPort: engine.httpPort } })

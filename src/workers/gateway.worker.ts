@@ -18,6 +18,9 @@ export interface GatewayWorkerOptions {
   readonly linkPath: string
   readonly tls: TlsFiles | null
   readonly certificates: CertificateLogin
+  readonly slowStatementMs: number | null
+  /** Open transactions may end until then. */
+  readonly stopTimeoutMs: number
   readonly logLevel: LogLevel
   /** null: standard error. */
   readonly logFile: string | null
@@ -27,16 +30,15 @@ export interface GatewayInfo {
   readonly port: number
 }
 
-/** Open transactions may end until then. */
-const STOP_GRACE_MS = 5000
-
 let gateway: GatewayServer | null = null
 let isStopping = false
 let logger: Logger | null = null
+let stopTimeoutMs = 0
 
 async function start(options: GatewayWorkerOptions): Promise<void> {
   const log = createLogger({ part: 'gateway', level: options.logLevel, file: options.logFile })
   logger = log
+  stopTimeoutMs = options.stopTimeoutMs
   process.on('uncaughtException', (error) => {
     log.fatal({ err: error }, 'uncaught')
     process.exit(1)
@@ -56,7 +58,7 @@ async function start(options: GatewayWorkerOptions): Promise<void> {
 async function stop(): Promise<void> {
   if (isStopping) return
   isStopping = true
-  await gateway?.stop(STOP_GRACE_MS)
+  await gateway?.stop(stopTimeoutMs)
   process.exit(0)
 }
 
@@ -82,6 +84,10 @@ process.on('message', (message: ToWorker<GatewayWorkerOptions>) => {
     case 'reload':
       reload()
       return
+    case 'ask':
+      send({ kind: 'answer', id: message.id, value: gateway?.metrics.report() ?? null })
+      return
+    case 'answer': return
     case 'stop':
       void stop()
   }

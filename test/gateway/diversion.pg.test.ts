@@ -233,7 +233,7 @@ describe('errors', () => {
   it('cancel reaches a session of another gateway process through the engine', async () => {
     scratch.engine.behaviour = 'hang'
     const other = new GatewayServer({ host: '127.0.0.1', port: 0, tls: null,
-      certificates: NO_CERTIFICATES,
+      certificates: NO_CERTIFICATES, slowStatementMs: null,
       target: scratch.postgres.target, linkPath: scratch.linkPath, logger: silentLogger })
     const port = await other.listen()
     await using victim = await WireClient.silent(scratch.address)

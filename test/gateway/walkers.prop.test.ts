@@ -53,7 +53,8 @@ describe('ServerWalker', () => {
         statements.accepted({ name: 's', sql: Buffer.from('select'), parameterTypes: [],
           memoryKey: '', explainPrefix: null })
         const walker = new ServerWalker({ state, statements,
-          onKey: (key) => keys.push(key.toString('hex')) })
+          onKey: (key) => keys.push(key.toString('hex')),
+          onError: (sqlState) => keys.push(sqlState) })
         for (const chunk of chunks) walker.walk(Buffer.from(chunk))
         return { outstanding: state.outstanding, status: state.status, keys,
           known: statements.usable('s') !== null }
@@ -63,6 +64,25 @@ describe('ServerWalker', () => {
       expect(whole?.outstanding).toBe(31 - readies.length)
       expect(whole?.status).toBe(String.fromCharCode(readies.at(-1)?.[5] ?? 0x49))
       expect(whole?.known).toBe(!messages.some((one) => one.includes('DEALLOCATE')))
+    }))
+  })
+
+  it('tells the end of the last whole message of a chunk, however they are cut', () => {
+    fc.assert(fc.property(answers, cuts, (messages, places) => {
+      const ends = new Set([0])
+      let length = 0
+      for (const one of messages) ends.add(length += one.length)
+      const walker = new ServerWalker({ state: new ExchangeState(),
+        statements: new PreparedStatements(), onKey: () => {}, onError: () => {} })
+      let start = 0
+      for (const chunk of cut(Buffer.concat(messages), places)) {
+        const boundary = walker.lastBoundary(Buffer.from(chunk))
+        if (boundary !== null) expect(ends).toContain(start + boundary)
+        if (start === 0) expect(boundary).toBe(Math.max(...[...ends].filter((end) =>
+          end <= chunk.length)))
+        walker.walk(Buffer.from(chunk))
+        start += chunk.length
+      }
     }))
   })
 })
@@ -79,7 +99,7 @@ describe('ClientWalker', () => {
   it('stops at each Query once, counts each message once, however they are cut', () => {
     fc.assert(fc.property(requests, cuts, (messages, places) => {
       const state = new ExchangeState()
-      const walker = new ClientWalker(state, new PreparedStatements())
+      const walker = new ClientWalker(state, new PreparedStatements(), false)
       let queries = 0
       const waiting = new ByteBacklog()
       for (const chunk of cut(Buffer.concat(messages), places)) {

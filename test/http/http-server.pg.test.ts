@@ -45,6 +45,7 @@ beforeAll(async () => {
     collation: await databaseCollation(run),
   })
   http = await createHttpServer({
+    gatewayMetrics: () => Promise.resolve(''),
     host: '127.0.0.1', port: 0, queryService, registry: new Registry(), logger: silentLogger,
     target: { postgres: postgres.target, database: SCRATCH_DATABASE }, isReady: () => ready,
   })
