@@ -9,6 +9,7 @@ import { LocalStorage, DeltaTable } from '../src/delta/api.ts'
 import { PYTHON } from '../test/support/cache.ts'
 import { temporaryFolder } from '../test/support/slipway.ts'
 import { appendCommit, writeCheckpointTable, writeCommitTable } from './support/delta-logs.ts'
+import { bench as benchWriting } from './delta-write.ts'
 import type { Bar, BenchReport } from './support/report.ts'
 import { median, timed } from './support/statistics.ts'
 
@@ -47,7 +48,14 @@ function opened(output: string): Opened {
   return JSON.parse(output) as Opened
 }
 
-export async function bench(): Promise<BenchReport> {
+/** `args`: `read` or `write`; none: both. */
+export async function bench(args: readonly string[]): Promise<BenchReport> {
+  const parts = [...args.includes('write') ? [] : [await benchReading()],
+    ...args.includes('read') ? [] : [await benchWriting([])]]
+  return { lines: parts.flatMap(({ lines }) => lines), bars: parts.flatMap(({ bars }) => bars) }
+}
+
+async function benchReading(): Promise<BenchReport> {
   const folder = temporaryFolder('delta-bench')
   try {
     const checkpoint = join(folder, 'checkpoint')

@@ -5,7 +5,7 @@
  * V2  One at a time: a second run waits for the first.
  * V3  What cannot be had costs one clear line, never a stack trace, and the rest goes on.
  *
- * Run: node test/provision.js [tools|python|jars|tpch|tpch1]…   (no name: all but tpch1)
+ * Run: node test/provision.js [tools|python|jars|tpch|tpch1|postgres]…   (no name: all but tpch1)
  * Cache: SLIPWAY_TEST_CACHE, else .cache in the project's root.
  */
 import { spawnSync } from 'node:child_process'
@@ -25,16 +25,21 @@ const PYTHON_PACKAGES = [
 const COMMANDS = {
   psql: 'postgresql-client', pgbench: 'postgresql-contrib', pgbouncer: 'pgbouncer',
   openssl: 'openssl', java: 'openjdk-17-jdk-headless', mvn: 'maven', python3: 'python3-venv',
+  gcc: 'gcc', make: 'make', bison: 'bison', flex: 'flex', perl: 'perl',
 }
+const POSTGRES_SOURCE = 'postgresql-18'
+const DEBIAN_SUITES = ['sid', 'trixie']
+const DEBIAN_KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg'
 const DELTA = '4.4.0'
 const SPARK_JARS = ['delta-spark_', 'delta-storage-', 'delta-kernel-api-', 'delta-kernel-defaults-']
 
 const STEPS = {
   tools: installCommands, python: makePython, jars: fetchJars, tpch: () => makeTpch('0.1'),
+  postgres: fetchPostgresTests,
   // For the benchmark only.
   tpch1: () => makeTpch('1'),
 }
-const TEST_STEPS = ['tools', 'python', 'jars', 'tpch']
+const TEST_STEPS = ['tools', 'python', 'jars', 'tpch', 'postgres']
 
 /** Returns the lines that say what could not be had; empty when all is there. */
 export function provision(names = TEST_STEPS) {
@@ -155,6 +160,40 @@ function makeTpch(scale) {
     const python = join(cache, 'python/bin/python')
     if (!existsSync(python)) throw new Error('needs the Python environment')
     run(python, [join(root, 'test/support/tpch-generate.py'), scale, folder])
+  })
+}
+
+/**
+ * PostgreSQL's own tests from Debian's source package of the embedded server's major version,
+ * and the C functions that they call. The package lists are the cache's own.
+ */
+function fetchPostgresTests() {
+  once('postgres-tests', `Debian source ${POSTGRES_SOURCE}`, (folder) => {
+    writeFileSync(join(folder, 'sources.list'), DEBIAN_SUITES.map((suite) =>
+      `deb-src [signed-by=${DEBIAN_KEYS}] http://deb.debian.org/debian ${suite} main\n`).join(''))
+    mkdirSync(join(folder, 'lists/partial'), { recursive: true })
+    const options = ['-o', `Dir::Etc::SourceList=${folder}/sources.list`, '-o',
+      'Dir::Etc::SourceParts=-', '-o', `Dir::State::Lists=${folder}/lists`, '-o',
+      'APT::Sandbox::User=root']
+    run('apt-get', [...options, 'update', '-qq'])
+    run('apt-get', [...options, 'source', '-qq', '--download-only', POSTGRES_SOURCE],
+      { cwd: folder })
+    const archive = readdirSync(folder).find((name) => /\.orig\.tar\.\w+$/.test(name)) ?? ''
+    const source = join(folder, 'source')
+    mkdirSync(source)
+    run('tar', ['xf', join(folder, archive), '-C', source, '--strip-components=1'])
+    run('./configure', ['--without-readline', '--without-zlib', '--without-icu'], { cwd: source })
+    run('make', ['-s', '-C', 'src/backend', 'generated-headers'], { cwd: source })
+    run('gcc', ['-shared', '-fPIC', '-O1', '-Isrc/include', '-o', join(folder, 'regress.so'),
+      'src/test/regress/regress.c', '-lm'], { cwd: source })
+    for (const suite of ['regress', 'isolation']) {
+      cpSync(join(source, 'src/test', suite), join(folder, suite), { recursive: true })
+    }
+    for (const name of readdirSync(folder)) {
+      if (!['regress', 'isolation', 'regress.so'].includes(name)) {
+        rmSync(join(folder, name), { recursive: true })
+      }
+    }
   })
 }
 

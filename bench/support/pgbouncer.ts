@@ -1,11 +1,12 @@
 /** PgBouncer in session mode before the same PostgreSQL socket: what our gateway is held to. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { join, resolve } from 'node:path'
+import { chownSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { freePort } from '../../src/base/free-port.ts'
 import { commandPath } from '../../test/support/cache.ts'
 import { poll } from '../../test/support/poll.ts'
+import { serverSocket } from '../../test/support/server-socket.ts'
 import { temporaryFolder, type Slipway } from '../../test/support/slipway.ts'
 import { SqlClient, type Address } from '../../test/support/sql-client.ts'
 
@@ -23,12 +24,13 @@ export async function startPgBouncer(slipway: Slipway): Promise<PgBouncer> {
   const pgdata = join(slipway.dataDir, 'postgres')
   const { uid, gid } = statSync(pgdata)
   const folder = temporaryFolder('pgbouncer')
-  const port = await freePort()
+  const port = await freePort('127.0.0.1')
   const { user, password, database } = slipway.address
+  const server = serverSocket(pgdata)
   const users = join(folder, 'users')
   const config = join(folder, 'pgbouncer.ini')
   writeFileSync(users, `"${user}" "${password}"\n`)
-  writeFileSync(config, configuration({ database, users, port, ...serverSocket(pgdata) }))
+  writeFileSync(config, configuration({ database, users, port, server }))
   for (const path of [folder, users, config]) chownSync(path, uid, gid)
   const child = spawn(program, ['-q', config], { stdio: 'ignore', uid, gid })
   const address = { host: '127.0.0.1', port, user, password, database }
@@ -46,18 +48,18 @@ export async function startPgBouncer(slipway: Slipway): Promise<PgBouncer> {
     await stop()
     throw error
   }
-  const { directory, serverPort } = serverSocket(pgdata)
   return {
-    address, pid: child.pid ?? 0, direct: { ...address, host: directory, port: serverPort },
+    address, pid: child.pid ?? 0, direct: { ...address, host: server.directory, port: server.port },
     [Symbol.asyncDispose]: stop,
   }
 }
 
 function configuration(options: {
-  database: string; users: string; port: number; directory: string; serverPort: number
+  database: string; users: string; port: number
+  server: { readonly directory: string; readonly port: number }
 }): string {
   return `[databases]
-${options.database} = host=${options.directory} port=${options.serverPort}
+${options.database} = host=${options.server.directory} port=${options.server.port}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${options.port}
@@ -70,20 +72,4 @@ default_pool_size = 100
 log_connections = 0
 log_disconnections = 0
 `
-}
-
-/** postmaster.pid: line 4 is the port, line 5 the first socket directory (miscadmin.h). */
-function serverSocket(pgdata: string): { directory: string; serverPort: number } {
-  const lines = readFileSync(join(pgdata, 'postmaster.pid'), 'utf8').split('\n')
-  // Relative to PGDATA, which a path of any length then is.
-  return { serverPort: Number(lines[3]), directory: resolve(pgdata, lines[4] ?? '') }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }

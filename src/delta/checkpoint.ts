@@ -12,7 +12,6 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { SlipwayError } from '../base/errors.ts'
 import { failpoint } from '../base/failpoint.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { CheckpointWriter } from './checkpoint-writer.ts'
@@ -20,6 +19,7 @@ import { readLastCheckpoint } from './log-segment.ts'
 import type { Snapshot } from './snapshot.ts'
 import { deletedFileRetentionMs } from './table-properties.ts'
 import { LAST_CHECKPOINT, LOG_DIRECTORY, checkpointPath } from './version.ts'
+import { asWriteFailure } from './write-failure.ts'
 
 /**
  * Writes a classic checkpoint of the snapshot's version; none when there is one already.
@@ -35,12 +35,13 @@ export async function writeCheckpoint(options: {
   const retentionMs = deletedFileRetentionMs(options.snapshot.metadata)
   const snapshot = options.snapshot.withoutTombstones(options.nowMs - retentionMs)
   const target = checkpointPath(snapshot.version)
-  await mkdir(storage.stagingDirectory, { recursive: true })
+  await asWriteFailure('a checkpoint',
+    () => mkdir(storage.stagingDirectory, { recursive: true }))
   const file = join(storage.stagingDirectory, `${randomUUID()}.parquet`)
   let size: number
   let sizeInBytes: number
   try {
-    const written = await asWriteFailure(
+    const written = await asWriteFailure('a checkpoint',
       () => writer.write({ storage, snapshot, file, path: target }))
     size = written.actions
     sizeInBytes = (await stat(file)).size
@@ -53,16 +54,6 @@ export async function writeCheckpoint(options: {
   failpoint('checkpoint.before-hint')
   await moveHint(storage, { version: snapshot.version, size, sizeInBytes,
     numOfAddFiles: snapshot.fileCount })
-}
-
-async function asWriteFailure<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    if (error instanceof SlipwayError) throw error
-    throw new SlipwayError('lake-write-failed', 'a checkpoint could not be written',
-      { cause: error })
-  }
 }
 
 /** K1, K2. */

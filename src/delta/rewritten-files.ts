@@ -18,6 +18,7 @@ import type { ParquetRewriter, RewriteSource, RewrittenFile } from './parquet-re
 import { partitionFolder } from './partitioning.ts'
 import { parseSchema, type StructField } from './schema.ts'
 import { statsColumns } from './stats-columns.ts'
+import { asWriteFailure } from './write-failure.ts'
 
 /** RF1. Throws `delta-unsupported` for a file that is not a local one under the table. */
 export function rewriteSource(storage: Storage, file: AddFile): RewriteSource {
@@ -52,7 +53,7 @@ export async function rewriteStaged(options: {
 }): Promise<StagedFiles> {
   const { storage, metadata, signal } = options
   const directory = join(storage.stagingDirectory, randomUUID())
-  await mkdir(directory, { recursive: true })
+  await asWriteFailure('a data file', () => mkdir(directory, { recursive: true }))
   try {
     const files = await options.rewriter.rewrite({
       sources: options.sources, fields: fileFields(metadata), mapping: mappingMode(metadata),

@@ -169,6 +169,8 @@ describeWith(['psql', 'pgbench'], 'psql and pgbench', () => {
   })
 
   it('EXPLAIN (ROUTE) says where a statement goes and why', async () => {
+    await using client = await schema.connect()
+    await schema.mirrored(client, ['copied'])
     const plan = await psql(schema.slipway.address,
       ['-At', '-c', 'EXPLAIN (ROUTE) SELECT id % 3, count(*) FROM copied GROUP BY 1'], { env })
     expect(plan).toMatch(/columnar|postgres/)

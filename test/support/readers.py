@@ -14,6 +14,7 @@ as multisets, so order and duplicates are told apart.
 
 Usage: readers.py SOCKET CACHE SUPPORT
 """
+import datetime
 import glob
 import json
 import math
@@ -57,6 +58,8 @@ class SparkReader:
                         "org.apache.spark.sql.delta.catalog.DeltaCatalog")
                 .config("spark.sql.shuffle.partitions", "2")
                 .config("spark.databricks.delta.snapshotPartitions", "2")
+                .config("spark.sql.sources.parallelPartitionDiscovery.parallelism", "2")
+                .config("spark.databricks.delta.retentionDurationCheck.enabled", "false")
                 .config("spark.driver.memory", "1g")
                 .config("spark.driver.host", "127.0.0.1")
                 .config("spark.driver.bindAddress", "127.0.0.1")
@@ -237,12 +240,48 @@ def history(request):
             "delta-rs": deltalake.DeltaTable(path).version()}
 
 
+def lines(request):
+    """The rows of a table, one canonical text each, sorted; as of a version or a time (ms)."""
+    path, version, at = request["path"], request.get("version"), request.get("timestampMs")
+    if request["reader"] == "kernel":
+        return {"lines": sorted(kernel_lines(path))}
+    if at is not None:
+        version = version_at(request["reader"], path, at)
+    table = spark.table(path, version) if request["reader"] == "spark" \
+        else delta_rs_table(path, version)
+    return {"lines": sorted(lines_of(table))}
+
+
+def version_at(reader, path, at):
+    """The version that the reader itself takes for a time."""
+    moment = datetime.datetime.fromtimestamp(at / 1000, datetime.timezone.utc)
+    if reader == "delta-rs":
+        table = deltalake.DeltaTable(path)
+        table.load_as_version(moment)
+        return table.version()
+    text = moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+    rows = sql({"query": f"SELECT count(*) FROM delta.`{path}` TIMESTAMP AS OF '{text}'"})
+    del rows
+    times = history({"path": path})["spark"]
+    return max(v for v, t in times if t <= at)
+
+
+def sql(request):
+    """Rows of a statement of Spark's, as texts."""
+    spark.ready.wait()
+    if spark.error is not None:
+        raise spark.error
+    rows = spark.session.sql(request["query"]).collect()
+    return {"rows": [[None if v is None else str(v) for v in row] for row in rows]}
+
+
 def serve(connection):
     with connection, connection.makefile("rw", encoding="utf-8") as stream:
         for line in stream:
             request = json.loads(line)
             try:
-                answer = {"compare": compare, "history": history}[request["op"]](request)
+                answer = {"compare": compare, "history": history, "lines": lines,
+                          "sql": sql}[request["op"]](request)
             except Exception as error:  # noqa: BLE001
                 answer = {"error": f"{type(error).__name__}: {str(error)[:600]}"}
             stream.write(json.dumps(answer) + "\n")

@@ -52,6 +52,25 @@ export async function compareTable(socket: string, request: {
   return answer
 }
 
+/** The rows that a reader finds, as readers.py's canonical texts with ` | ` between columns. */
+export async function readLines(socket: string, request: { readonly reader: Reader
+  readonly path: string; readonly version?: number; readonly timestampMs?: number })
+  : Promise<readonly string[]> {
+  const answer = await ask(socket, { op: 'lines', ...request }) as
+    { readonly lines?: readonly string[]; readonly error?: string }
+  if (answer.lines === undefined) throw new Error(`${request.reader}: ${answer.error ?? ''}`)
+  return answer.lines.map((line) => line.replaceAll('\u001f', ' | ').replaceAll('\u001aN', 'NULL'))
+}
+
+/** A statement of Spark's; values as texts. */
+export async function sparkSql(socket: string, query: string)
+  : Promise<readonly (readonly (string | null)[])[]> {
+  const answer = await ask(socket, { op: 'sql', query }) as
+    { readonly rows?: readonly (readonly (string | null)[])[]; readonly error?: string }
+  if (answer.rows === undefined) throw new Error(answer.error)
+  return answer.rows
+}
+
 /** What every reader answers when all agree: for one comparison of a whole result. */
 export function agreement(
   rows: number, readers: readonly Reader[] = ALL_READERS,

@@ -3,9 +3,9 @@
  * so that WireClient can log in through the gateway and to the server's own socket alike.
  */
 import type { NetConnectOpts } from 'node:net'
-import { readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { WireClient } from '../gateway/wire-client.ts'
+import { serverSocket } from './server-socket.ts'
 import { Slipway } from './slipway.ts'
 import type { SqlClient } from './sql-client.ts'
 
@@ -20,7 +20,8 @@ export class TrustedSlipway implements AsyncDisposable {
     this.owner = owner
     const { host, port } = slipway.address
     this.through = { host, port }
-    this.direct = { path: serverSocket(join(slipway.dataDir, 'postgres')) }
+    const { directory, port: number } = serverSocket(join(slipway.dataDir, 'postgres'))
+    this.direct = { path: join(directory, `.s.PGSQL.${number}`) }
   }
 
   static async start(args: readonly string[]): Promise<TrustedSlipway> {
@@ -55,10 +56,4 @@ async function trust(owner: SqlClient): Promise<void> {
   await owner.query(`COPY (SELECT unnest(ARRAY['local all wire trust', ${lines.split('\n')
     .map((line) => `'${line}'`).join(', ')}])) TO '${file}'`)
   await owner.query('SELECT pg_reload_conf()')
-}
-
-/** postmaster.pid: line 4 is the port, line 5 the first socket directory (miscadmin.h). */
-function serverSocket(pgdata: string): string {
-  const lines = readFileSync(join(pgdata, 'postmaster.pid'), 'utf8').split('\n')
-  return resolve(pgdata, lines[4] ?? '', `.s.PGSQL.${Number(lines[3])}`)
 }

@@ -1,0 +1,126 @@
+/**
+ * PostgreSQL's own regression and isolation suites, played against a Slipway of their own; what
+ * is compared are the outputs of two such plays, never the suites' expected files: those are of
+ * another minor version and another psql.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import { POSTGRES_TESTS, suiteProgram } from './cache.ts'
+import { serverSocket } from './server-socket.ts'
+import { cleanEnvironment, Slipway, temporaryFolder } from './slipway.ts'
+
+/** null: every test of the suite's schedule. */
+export interface SuiteSelection {
+  readonly regress: readonly string[] | null
+  readonly isolation: readonly string[] | null
+}
+
+export interface SuitePlay {
+  /** To PostgreSQL's own socket, or through the gateway. */
+  readonly way: 'direct' | 'through'
+  readonly selection: SuiteSelection
+  readonly args?: readonly string[]
+}
+
+/** Each test's output, by `suite/test`. */
+export type SuiteOutputs = ReadonlyMap<string, string>
+
+const DATABASE = 'regression'
+const PLAY_MS_MAX = 3_600_000
+
+export async function playSuites({ way, selection, args = [] }: SuitePlay): Promise<SuiteOutputs> {
+  await using slipway = await Slipway.start({ args: ['--database', DATABASE, ...args] })
+  await using folder = suiteFolder()
+  const { host, port, user, password } = slipway.address
+  const { directory, port: socketPort } = serverSocket(join(slipway.dataDir, 'postgres'))
+  const server = way === 'direct' ? { host: directory, port: socketPort } : { host, port }
+  const outputs = new Map<string, string>()
+  for (const suite of ['regress', 'isolation'] as const) {
+    const tests = selection[suite]
+    if (tests?.length === 0) continue
+    const out = join(folder.path, `${suite}-out`)
+    await runSuite(suite, [
+      `--inputdir=${join(folder.path, suite)}`, `--outputdir=${out}`,
+      `--bindir=${psqlFolder()}`, `--dlpath=${folder.path}`, '--use-existing',
+      `--dbname=${DATABASE}`, `--host=${server.host}`, `--port=${server.port}`, `--user=${user}`,
+      ...(tests ?? [`--schedule=${playableSchedule(folder.path, suite)}`]),
+    ], { PGPASSWORD: password })
+    const results = join(out, 'results')
+    for (const name of readdirSync(results)) {
+      const text = readFileSync(join(results, name), 'latin1')
+      outputs.set(`${suite}/${name}`, masked(text.replaceAll(folder.path, '<folder>')))
+    }
+  }
+  return outputs
+}
+
+/** Waits for ever where psql is older than the suite. */
+const NEEDS_NEWER_PSQL = /\bpsql_pipeline\b/g
+const SCHEDULES = { regress: 'parallel_schedule', isolation: 'isolation_schedule' } as const
+
+function playableSchedule(folder: string, suite: 'regress' | 'isolation'): string {
+  const path = join(folder, suite, SCHEDULES[suite])
+  writeFileSync(path, readFileSync(path, 'utf8').replaceAll(NEEDS_NEWER_PSQL, ''))
+  return path
+}
+
+/** The first lines in which two outputs differ, for a person; null where they are equal. */
+export function firstDifference(told: string, expected: string): string | null {
+  if (told === expected) return null
+  const [ours, theirs] = [told.split('\n'), expected.split('\n')]
+  const at = ours.findIndex((line, index) => line !== theirs[index])
+  const from = at < 0 ? ours.length : at
+  return [`line ${from + 1}`,
+    ...theirs.slice(from, from + 4).map((line) => `- ${line}`),
+    ...ours.slice(from, from + 4).map((line) => `+ ${line}`)].join('\n')
+}
+
+/**
+ * What differs from play to play whoever answers: times, process ids, names with OIDs of new
+ * objects, and whether a new table is published already.
+ */
+function masked(text: string): string {
+  return text
+    .replaceAll(/\b(Time|Execution Time|Planning Time): [\d.]+ ms/g, '$1')
+    .replaceAll(/\bpg_(temp|toast)_\d+(_index)?/g, 'pg_$1_N$2')
+    .replaceAll(/\b(process|PID|pid) \d+/gi, '$1 N')
+    .replaceAll(/^Publications:\n {4}"slipway"\n/gm, '')
+}
+
+async function runSuite(
+  suite: 'regress' | 'isolation', args: readonly string[], env: Readonly<Record<string, string>>,
+): Promise<void> {
+  const program = suiteProgram(suite, suite === 'regress' ? 'pg_regress' : 'pg_isolation_regress')
+  if (program === null) throw new Error(`no program for the ${suite} suite`)
+  const child = spawn(program, args, { env: { ...cleanEnvironment(), ...env }, stdio: 'ignore',
+    timeout: PLAY_MS_MAX })
+  // Its status tells of the expected files, which are not ours to meet.
+  await once(child, 'close')
+}
+
+/** A copy that PostgreSQL's own account can read and write. */
+function suiteFolder(): AsyncDisposable & { readonly path: string } {
+  const path = temporaryFolder('suites')
+  cpSync(POSTGRES_TESTS, path, { recursive: true })
+  for (const suite of ['regress', 'isolation']) {
+    for (const part of ['results', 'testtablespace']) {
+      mkdirSync(join(path, `${suite}-out`, part), { recursive: true })
+      chmodSync(join(path, `${suite}-out`, part), 0o777)
+    }
+    chmodSync(join(path, `${suite}-out`), 0o777)
+  }
+  chmodSync(path, 0o755)
+  return { path, [Symbol.asyncDispose]: async () => {
+    rmSync(path, { recursive: true, force: true })
+    await Promise.resolve()
+  } }
+}
+
+function psqlFolder(): string {
+  // …/lib/pgxs/src/test/regress/pg_regress stands beside …/bin/psql.
+  return join(dirname(suiteProgram('regress', 'pg_regress') ?? ''), '../../../../../bin')
+}
