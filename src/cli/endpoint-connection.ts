@@ -35,7 +35,7 @@ function clientConfig(options: EndpointOptions): pg.ClientConfig {
   if (options.url !== undefined) return { connectionString: options.url }
   const { endpoints, password } = readEndpoint(options.dataDir)
   const { host, port, database, user, tlsRequired } = endpoints.postgres
-  return { host, port, database, user, password, ssl: tlsRequired ? tlsOptions() : false }
+  return { host, port, database, user, password, ssl: tlsRequired === true ? tlsOptions() : false }
 }
 
 /** The endpoint is our own; where it wants a client's certificate, the one that libpq takes. */

@@ -212,8 +212,8 @@ export interface Secret {
 export interface Endpoints {
   readonly postgres: { readonly host: string; readonly port: number; readonly database: string
     readonly user: string
-    /** Without TLS nobody comes in. */
-    readonly tlsRequired: boolean }
+    /** Only where without TLS nobody comes in. */
+    readonly tlsRequired?: true }
   readonly http: { readonly url: string }
 }
 

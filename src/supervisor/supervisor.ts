@@ -115,7 +115,7 @@ export class Supervisor {
     const endpoints: Endpoints = {
       postgres: {
         host: this.#config.host, port: gateways.port, database: postgres.database,
-        user: postgres.user, tlsRequired: isTlsRequired(this.#config),
+        user: postgres.user, ...isTlsRequired(this.#config) ? { tlsRequired: true } : {},
       },
       http: { url: `http://${urlHost(this.#config.host)}:${this.#httpPort}` },
     }

@@ -110,7 +110,7 @@ def make(name, statements, changes_from=None, properties=""):
     for crc in glob.glob(f"{path}/**/.*.crc", recursive=True):
         os.remove(crc)
     os.makedirs(OUT, exist_ok=True)
-    with tarfile.open(f"{OUT}/{name}.tar.gz", "w:gz", compresslevel=9) as archive:
+    with tarfile.open(f"{OUT}/{name.replace(' ', '-')}.tar.gz", "w:gz", compresslevel=9) as archive:
         archive.add(f"{WORK}/{name}", arcname=".")
     print(name, newest, flush=True)
 
@@ -168,7 +168,7 @@ make("column mapping by id", [
     " TBLPROPERTIES ({p}, 'delta.columnMapping.mode'='id')",
     "INSERT INTO {t} SELECT id, named_struct('x', int(id), 'y', array(named_struct('z', 1))) FROM range(5)",
     "ALTER TABLE {t} RENAME COLUMN id TO key", "UPDATE {t} SET key = -1 WHERE key = 2",
-    "DELETE FROM {t} WHERE key = 3"], 0, FEED)
+    "DELETE FROM {t} WHERE key = 3"], None, FEED)
 make("widened", [
     "CREATE TABLE {t} (a BYTE, b SHORT, c INT, d FLOAT, e DECIMAL(5,2), f DATE, g INT, h INT) USING delta"
     " TBLPROPERTIES ('delta.enableTypeWidening'='true')",
