@@ -171,7 +171,7 @@ make("column mapping by id", [
     "DELETE FROM {t} WHERE key = 3"], None, FEED)
 make("widened", [
     "CREATE TABLE {t} (a BYTE, b SHORT, c INT, d FLOAT, e DECIMAL(5,2), f DATE, g INT, h INT) USING delta"
-    " TBLPROPERTIES ('delta.enableTypeWidening'='true')",
+    " TBLPROPERTIES ('delta.enableTypeWidening'='true', 'delta.feature.timestampNtz'='supported')",
     "INSERT INTO {t} VALUES (1, 2, 3, 0.1, 1.25, DATE'2024-01-01', 7, 8)",
     "ALTER TABLE {t} CHANGE COLUMN a TYPE INT", "ALTER TABLE {t} CHANGE COLUMN b TYPE LONG",
     "ALTER TABLE {t} CHANGE COLUMN c TYPE DOUBLE", "ALTER TABLE {t} CHANGE COLUMN d TYPE DOUBLE",
