@@ -188,6 +188,24 @@ test('columns are added, renamed and dropped; a rewrite copies anew', async () =
   expect(await columnar('shape', 'c1, c4', [1, 4])).toEqual(['["1","7"]', '["2","7"]', '["3","7"]'])
 })
 
+test('equal bytes and zeros of either sign are found in files, too', async () => {
+  await client.query(`create table bytes (id int primary key, b bytea, f float8);
+    insert into bytes select g, case g % 2 when 0 then '\\xaa00'::bytea else 'abc' end,
+      case g % 3 when 0 then '-0'::float8 when 1 then 0 else 1.5 end
+    from generate_series(1, 6000) g`)
+  await bench.ready(await relid('bytes'))
+  await client.query('select slipway.flush()')
+  expect(await columnar('bytes', "count(*) FILTER (c2 = '\\xAA\\x00'::BLOB)", [2]))
+    .toEqual(['["3000"]'])
+  const from = async (where: string, columns: readonly number[]): Promise<string[]> =>
+    await bench.query(['SELECT count(*) FROM ',
+      { relid: await relid('bytes') as never, columns, prune: [] }, ` t WHERE ${where}`],
+    parseLsn(await one('pg_current_wal_insert_lsn()')))
+  expect(await from("c2 = '\\xAA\\x00'::BLOB", [2])).toEqual(['["3000"]'])
+  expect(await from('c3 = 0::DOUBLE', [3])).toEqual(['["4000"]'])
+  expect(await from('c3 = -0.0::DOUBLE', [3])).toEqual(['["4000"]'])
+})
+
 itWith(['python'], 'columns change before the table\'s first flush', async () => {
   await client.query(`create table early_shape (id int primary key, a text, b int);
     insert into early_shape values (1, 'one', 10)`)
