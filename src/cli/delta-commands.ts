@@ -2,16 +2,19 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { SlipwayError } from '../base/errors.ts'
-import { checkTable } from '../delta/fsck.ts'
+import { dataCheck } from '../delta/data-check.ts'
+import { checkTable, type FsckReport } from '../delta/fsck.ts'
+import { OwnParquetReader } from '../olap/own-parquet-reader.ts'
 import { LocalStorage } from '../storage/local.ts'
 import { describeTable, listFiles, type FileEntry, type TableDetail } from './delta-detail.ts'
 import { addDeltaMaintenance } from './delta-maintenance.ts'
 import { addRowCommands } from './delta-rows.ts'
-import { openSnapshot, openTable, type ReadOptions } from './delta-table.ts'
+import { allowedFoldersOf, openSnapshot, openTable, type ReadOptions } from './delta-table.ts'
 import { wholeNumberOf } from './option-values.ts'
 import { formatTextTable } from './text-table.ts'
 
 interface FsckOptions {
+  readonly deep?: boolean
   readonly allowFolder?: readonly string[]
   readonly json?: boolean
 }
@@ -34,6 +37,7 @@ export function addDeltaCommands(program: Command): void {
   addRowCommands(delta)
   delta.command('fsck').argument('<path>', 'the table\'s folder')
     .description('check the log, checkpoints, files and deletion vectors; change nothing')
+    .option('--deep', 'read the data files: rows, bounds, NULLs against the statistics')
     .option('--allow-folder <folders...>', 'look at files there, too: shallow clones')
     .option('--json', 'machine-readable output')
     .action(async (path: string, options: FsckOptions) => { await runFsck(path, options) })
@@ -108,8 +112,7 @@ function fileRow(file: FileEntry): (string | null)[] {
 }
 
 async function runFsck(path: string, options: FsckOptions): Promise<void> {
-  const report = await checkTable(new LocalStorage({ root: resolve(path),
-    allowedFolders: (options.allowFolder ?? []).map((folder) => resolve(folder)) }))
+  const report = await checked(path, options)
   if (options.json === true) {
     process.stdout.write(`${JSON.stringify(report)}\n`)
   } else {
@@ -123,4 +126,12 @@ async function runFsck(path: string, options: FsckOptions): Promise<void> {
   if (report.findings.length > 0) {
     throw new SlipwayError('delta-corrupt', `${report.findings.length} problems in ${path}`)
   }
+}
+
+async function checked(path: string, options: FsckOptions): Promise<FsckReport> {
+  const allowedFolders = allowedFoldersOf(options)
+  const storage = new LocalStorage({ root: resolve(path), allowedFolders })
+  if (options.deep !== true) return await checkTable(storage)
+  await using reader = await OwnParquetReader.open({ folders: [resolve(path), ...allowedFolders] })
+  return await checkTable(storage, { dataCheck: dataCheck(storage, reader) })
 }

@@ -31,6 +31,7 @@ export { CheckpointWriter } from './checkpoint-writer.ts'
 export { writeCheckpoint } from './checkpoint.ts'
 export type { HistoryEntry } from './history.ts'
 export { checkTable, type DataCheck, type Finding, type FsckReport } from './fsck.ts'
+export { dataCheck } from './data-check.ts'
 export { cleanUpLog } from './log-cleanup.ts'
 export { bindPredicate, type BoundPredicate, type ColumnName, type Literal, type Predicate }
   from './predicate.ts'

@@ -58,8 +58,11 @@ export async function checkTable(storage: Storage,
   for (const file of snapshot?.files() ?? []) {
     files++
     if (file.deletionVector !== undefined) deletionVectors++
-    const problems = [...await fileProblems(storage, file), ...await vectorProblems(storage, file),
-      ...snapshot === null ? [] : await options.dataCheck?.(file, snapshot) ?? []]
+    const problems = [...await fileProblems(storage, file), ...await vectorProblems(storage, file)]
+    // What is missing or cut short has been told of.
+    if (problems.length === 0 && snapshot !== null) {
+      problems.push(...await options.dataCheck?.(file, snapshot) ?? [])
+    }
     for (const problem of problems) findings.push({ path: shownPath(file.path), problem })
   }
   return { version: snapshot?.version ?? null, commits: listing.commits.length,
