@@ -73,7 +73,8 @@ class SparkReader:
             self.error = error
         self.ready.set()
 
-    def table(self, path, version):
+    def table(self, path, version, at=None):
+        """As of a version or of a moment (ms)."""
         self.ready.wait()
         if self.error is not None:
             raise self.error
@@ -82,12 +83,17 @@ class SparkReader:
         reader = self.session.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
+        if at is not None:
+            moment = datetime.datetime.fromtimestamp(at / 1000, datetime.timezone.utc)
+            reader = reader.option("timestampAsOf", moment.strftime("%Y-%m-%d %H:%M:%S.%f"))
         return reader.load(path).toArrow()
 
 
-def delta_rs_table(path, version):
+def delta_rs_table(path, version, at=None):
     """QueryBuilder, as to_pyarrow_table() refuses tables with deletion vectors."""
     table = deltalake.DeltaTable(path, version=version)
+    if at is not None:
+        table.load_as_version(datetime.datetime.fromtimestamp(at / 1000, datetime.timezone.utc))
     result = deltalake.QueryBuilder().register("t", table).execute("SELECT * FROM t")
     return pa.table(result)
 
@@ -245,25 +251,9 @@ def lines(request):
     path, version, at = request["path"], request.get("version"), request.get("timestampMs")
     if request["reader"] == "kernel":
         return {"lines": sorted(kernel_lines(path))}
-    if at is not None:
-        version = version_at(request["reader"], path, at)
-    table = spark.table(path, version) if request["reader"] == "spark" \
-        else delta_rs_table(path, version)
+    table = spark.table(path, version, at) if request["reader"] == "spark" \
+        else delta_rs_table(path, version, at)
     return {"lines": sorted(lines_of(table))}
-
-
-def version_at(reader, path, at):
-    """The version that the reader itself takes for a time."""
-    moment = datetime.datetime.fromtimestamp(at / 1000, datetime.timezone.utc)
-    if reader == "delta-rs":
-        table = deltalake.DeltaTable(path)
-        table.load_as_version(moment)
-        return table.version()
-    text = moment.strftime("%Y-%m-%d %H:%M:%S.%f")
-    rows = sql({"query": f"SELECT count(*) FROM delta.`{path}` TIMESTAMP AS OF '{text}'"})
-    del rows
-    times = history({"path": path})["spark"]
-    return max(v for v, t in times if t <= at)
 
 
 def sql(request):
