@@ -12,7 +12,7 @@ import { spawnSync } from 'node:child_process'
 import {
   cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync,
 } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -20,22 +20,32 @@ const cache = resolve(root, process.env.SLIPWAY_TEST_CACHE ?? '.cache')
 
 const PYTHON_PACKAGES = [
   'duckdb==1.1.3', 'deltalake==1.6.6', 'pyarrow', 'psycopg[binary]', 'pyspark==4.2.0', 'pandas<3',
+  'asyncpg==0.32.0', 'sqlalchemy==2.1.9',
 ]
-/** Debian's packages by the command that each brings. */
+/** Debian's packages by the command, or the file, that each brings. */
 const COMMANDS = {
   psql: 'postgresql-client', pgbench: 'postgresql-contrib', pgbouncer: 'pgbouncer',
   openssl: 'openssl', java: 'openjdk-17-jdk-headless', mvn: 'maven', python3: 'python3-venv',
   gcc: 'gcc', make: 'make', bison: 'bison', flex: 'flex', perl: 'perl',
+  '/usr/include/openssl/ssl.h': 'libssl-dev',
 }
 const POSTGRES_SOURCE = 'postgresql-18'
+const POSTGRES_CLIENTS = [
+  'interfaces/libpq', 'bin/psql', 'bin/pg_dump', 'bin/pg_basebackup', 'bin/pg_verifybackup',
+]
+const SUITE_PROGRAMS = [
+  'regress/pg_regress', 'isolation/pg_isolation_regress', 'isolation/isolationtester',
+]
 const DEBIAN_SUITES = ['sid', 'trixie']
 const DEBIAN_KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg'
+const MAVEN_DEPENDENCY = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1'
 const DELTA = '4.4.0'
+const JDBC = '42.7.14'
 const SPARK_JARS = ['delta-spark_', 'delta-storage-', 'delta-kernel-api-', 'delta-kernel-defaults-']
 
 const STEPS = {
   tools: installCommands, python: makePython, jars: fetchJars, tpch: () => makeTpch('0.1'),
-  postgres: fetchPostgresTests,
+  postgres: buildPostgresTests,
   // For the benchmark only.
   tpch1: () => makeTpch('1'),
 }
@@ -115,6 +125,7 @@ function installCommands() {
 }
 
 function isCommand(name) {
+  if (name.startsWith('/')) return existsSync(name)
   const paths = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/local/sbin']
   return paths.some((path) => path !== '' && existsSync(join(path, name)))
 }
@@ -128,10 +139,18 @@ function makePython() {
 }
 
 function fetchJars() {
+  fetchDeltaJars()
+  once('jdbc', `org.postgresql ${JDBC}`, (folder) => {
+    run('mvn', ['-q', '-B', `${MAVEN_DEPENDENCY}:copy`,
+      `-Dartifact=org.postgresql:postgresql:${JDBC}`, `-DoutputDirectory=${folder}`])
+  })
+}
+
+function fetchDeltaJars() {
   once('jars', `delta ${DELTA}`, (folder) => {
     writeFileSync(join(folder, 'pom.xml'), pom())
-    run('mvn', ['-q', '-B', 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1:'
-      + 'copy-dependencies', '-DincludeScope=runtime', '-DoutputDirectory=kernel'], { cwd: folder })
+    run('mvn', ['-q', '-B', `${MAVEN_DEPENDENCY}:copy-dependencies`, '-DincludeScope=runtime',
+      '-DoutputDirectory=kernel'], { cwd: folder })
     mkdirSync(join(folder, 'spark'))
     // Spark brings its own Parquet, Hadoop and Jackson; of ours it takes these four.
     for (const name of readdirSync(join(folder, 'kernel'))) {
@@ -164,37 +183,52 @@ function makeTpch(scale) {
 }
 
 /**
- * PostgreSQL's own tests from Debian's source package of the embedded server's major version,
- * and the C functions that they call. The package lists are the cache's own.
+ * From Debian's source package of the embedded server's major version: PostgreSQL's own tests,
+ * the C functions that they call, and its clients, which Debian has for an older major version
+ * only. The package lists are the cache's own.
  */
-function fetchPostgresTests() {
-  once('postgres-tests', `Debian source ${POSTGRES_SOURCE}`, (folder) => {
-    writeFileSync(join(folder, 'sources.list'), DEBIAN_SUITES.map((suite) =>
-      `deb-src [signed-by=${DEBIAN_KEYS}] http://deb.debian.org/debian ${suite} main\n`).join(''))
-    mkdirSync(join(folder, 'lists/partial'), { recursive: true })
-    const options = ['-o', `Dir::Etc::SourceList=${folder}/sources.list`, '-o',
-      'Dir::Etc::SourceParts=-', '-o', `Dir::State::Lists=${folder}/lists`, '-o',
-      'APT::Sandbox::User=root']
-    run('apt-get', [...options, 'update', '-qq'])
-    run('apt-get', [...options, 'source', '-qq', '--download-only', POSTGRES_SOURCE],
-      { cwd: folder })
-    const archive = readdirSync(folder).find((name) => /\.orig\.tar\.\w+$/.test(name)) ?? ''
-    const source = join(folder, 'source')
-    mkdirSync(source)
-    run('tar', ['xf', join(folder, archive), '-C', source, '--strip-components=1'])
-    run('./configure', ['--without-readline', '--without-zlib', '--without-icu'], { cwd: source })
+function buildPostgresTests() {
+  once('postgres-tests', `Debian source ${POSTGRES_SOURCE}, with its clients`, (folder) => {
+    const source = unpackPostgresSource(folder)
+    const client = join(folder, 'client')
+    run('./configure', ['--without-readline', '--without-zlib', '--without-icu',
+      '--with-ssl=openssl', `--prefix=${client}`], { cwd: source })
     run('make', ['-s', '-C', 'src/backend', 'generated-headers'], { cwd: source })
     run('gcc', ['-shared', '-fPIC', '-O1', '-Isrc/include', '-o', join(folder, 'regress.so'),
       'src/test/regress/regress.c', '-lm'], { cwd: source })
+    for (const part of POSTGRES_CLIENTS) {
+      run('make', ['-s', '-j2', '-C', `src/${part}`, 'install'], { cwd: source })
+    }
     for (const suite of ['regress', 'isolation']) {
+      run('make', ['-s', '-C', `src/test/${suite}`, 'all'], { cwd: source })
       cpSync(join(source, 'src/test', suite), join(folder, suite), { recursive: true })
     }
+    for (const program of SUITE_PROGRAMS) {
+      cpSync(join(source, 'src/test', program), join(client, 'bin', basename(program)))
+    }
     for (const name of readdirSync(folder)) {
-      if (!['regress', 'isolation', 'regress.so'].includes(name)) {
+      if (!['regress', 'isolation', 'regress.so', 'client'].includes(name)) {
         rmSync(join(folder, name), { recursive: true })
       }
     }
   })
+}
+
+function unpackPostgresSource(folder) {
+  writeFileSync(join(folder, 'sources.list'), DEBIAN_SUITES.map((suite) =>
+    `deb-src [signed-by=${DEBIAN_KEYS}] http://deb.debian.org/debian ${suite} main\n`).join(''))
+  mkdirSync(join(folder, 'lists/partial'), { recursive: true })
+  const options = ['-o', `Dir::Etc::SourceList=${folder}/sources.list`, '-o',
+    'Dir::Etc::SourceParts=-', '-o', `Dir::State::Lists=${folder}/lists`, '-o',
+    'APT::Sandbox::User=root']
+  run('apt-get', [...options, 'update', '-qq'])
+  run('apt-get', [...options, 'source', '-qq', '--download-only', POSTGRES_SOURCE],
+    { cwd: folder })
+  const archive = readdirSync(folder).find((name) => /\.orig\.tar\.\w+$/.test(name)) ?? ''
+  const source = join(folder, 'source')
+  mkdirSync(source)
+  run('tar', ['xf', join(folder, archive), '-C', source, '--strip-components=1'])
+  return source
 }
 
 function run(command, args, options = {}) {

@@ -12,7 +12,8 @@ import { scanTable, type ScanOptions } from '../delta/table-scan.ts'
 import type { DeltaTable } from '../delta/table.ts'
 import { version, type Version } from '../delta/version.ts'
 import { OwnParquetReader } from '../olap/own-parquet-reader.ts'
-import { allowedFoldersOf, openSnapshot, openTable, type ReadOptions } from './delta-table.ts'
+import { allowedFoldersOf, openSnapshot, openTable, storageOf, type ReadOptions }
+  from './delta-table.ts'
 import { momentOf, wholeNumberOf } from './option-values.ts'
 import { formatTextTable } from './text-table.ts'
 
@@ -81,7 +82,7 @@ async function withScan(path: string, options: RowOptions,
   work: (scan: ScanOptions) => Promise<void>): Promise<void> {
   const columns = options.columns === undefined ? {} : { columns: namesIn(options.columns) }
   const where = options.where === undefined ? {} : { where: parsePredicate(options.where) }
-  const { storage } = await openTable(path, options)
+  const storage = storageOf(path, options)
   await using reader = await OwnParquetReader.open({
     folders: [resolve(path), ...allowedFoldersOf(options)] })
   await work({ storage, reader, ...columns, ...where })

@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { SlipwayError } from '../base/errors.ts'
 import type { Snapshot } from '../delta/snapshot.ts'
 import { DeltaTable } from '../delta/table.ts'
-import { version } from '../delta/version.ts'
+import { version, type Version } from '../delta/version.ts'
 import { LocalStorage } from '../storage/local.ts'
 import { momentOf, wholeNumberOf } from './option-values.ts'
 
@@ -15,9 +15,15 @@ export interface ReadOptions {
   readonly json?: boolean
 }
 
-export async function openTable(path: string, options: ReadOptions = {}): Promise<DeltaTable> {
-  return await DeltaTable.open({ storage: new LocalStorage({ root: resolve(path),
-    allowedFolders: allowedFoldersOf(options) }) })
+/** `at`: the version to begin with, absent the newest. */
+export async function openTable(path: string, options: ReadOptions = {}, at?: Version)
+  : Promise<DeltaTable> {
+  return await DeltaTable.open({ storage: storageOf(path, options),
+    ...at === undefined ? {} : { version: at } })
+}
+
+export function storageOf(path: string, options: ReadOptions): LocalStorage {
+  return new LocalStorage({ root: resolve(path), allowedFolders: allowedFoldersOf(options) })
 }
 
 /** Absolute. */
@@ -30,10 +36,11 @@ export async function openSnapshot(path: string, options: ReadOptions): Promise<
   if (options.version !== undefined && options.timestamp !== undefined) {
     throw new SlipwayError('usage', '--version and --timestamp exclude each other')
   }
-  const table = await openTable(path, options)
   if (options.version !== undefined) {
-    return await table.at(version(wholeNumberOf('--version', options.version)))
+    const at = version(wholeNumberOf('--version', options.version))
+    return (await openTable(path, options, at)).snapshot
   }
+  const table = await openTable(path, options)
   if (options.timestamp === undefined) return table.snapshot
   return await table.atTimestamp(momentOf('--timestamp', options.timestamp))
 }

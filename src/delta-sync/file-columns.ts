@@ -1,15 +1,22 @@
 /**
  * FileColumns: what Delta's statistics tell of a file's columns.
  *
- * FB1  Every value of the column lies within its bounds; where that is not certain, there are
- *      none.
+ * FB1  Every value of the column lies within its bounds (delta/stat-bound.ts); where that is not
+ *      certain, there are none.
  * FB2  A column that has a name has it in the file itself; those that may be missing have none.
  */
-import { parseJson, isJsonObject, ExactNumber, type JsonValue } from '../delta/exact-json.ts'
-import type { BoundValue, ColumnBounds, LakeFile } from '../mirror/epoch.ts'
-import type { MirrorType } from '../mirror/mirror-type.ts'
+import { parseJson, isJsonObject } from '../delta/exact-json.ts'
+import { column as deltaColumn } from '../delta/schema.ts'
+import { boundReader } from '../delta/stat-bound.ts'
+import { tokenOf } from '../delta/stats-reader.ts'
+import type { ColumnBounds, LakeFile } from '../mirror/epoch.ts'
+import { deltaTypeOf, type MirrorType } from '../mirror/mirror-type.ts'
 import type { TableSchema } from '../mirror/table-schema.ts'
 import type { LakeRecord } from './lake-schema.ts'
+
+/** What queries prune by: the router compares nothing else by order. */
+const BOUNDED: ReadonlySet<MirrorType['kind']> = new Set(['int2', 'int4', 'int8', 'decimal',
+  'date', 'timestamp', 'timestamptz', 'text', 'bpchar', 'uuid'])
 
 /** `stats`: the add's JSON text. */
 export function fileColumns(stats: string | undefined, table: TableSchema,
@@ -21,45 +28,16 @@ export function fileColumns(stats: string | undefined, table: TableSchema,
   const { minValues, maxValues, nullCount } = document
   table.columns.forEach((column, at) => {
     const name = names[at]?.physical ?? column.name
-    const min = isJsonObject(minValues) ? boundOf(minValues[name], column.mirror, 'min') : null
-    const max = isJsonObject(maxValues) ? boundOf(maxValues[name], column.mirror, 'max') : null
+    const read = BOUNDED.has(column.mirror.kind)
+      ? boundReader(deltaColumn(name, deltaTypeOf(column.mirror)), 'own') : null
+    const boundIn = (values: typeof minValues, side: 'low' | 'high'): ColumnBounds['min'] => {
+      const token = isJsonObject(values) ? tokenOf(values[name]) : null
+      return token === null || read === null ? null : read(token, side)
+    }
+    const [min, max] = [boundIn(minValues, 'low'), boundIn(maxValues, 'high')]
     if (min !== null || max !== null) bounds.set(column.attnum, { min, max })
     // FB2: our writer counts the nulls of what it has written.
     if (isJsonObject(nullCount) && Object.hasOwn(nullCount, name)) present.set(column.attnum, name)
   })
   return { bounds, names: present }
-}
-
-function boundOf(value: JsonValue | undefined, type: MirrorType, side: 'min' | 'max')
-  : BoundValue | null {
-  if (value === undefined || value === null) return null
-  switch (type.kind) {
-    case 'int2': case 'int4': case 'int8':
-      return value instanceof ExactNumber && /^-?\d+$/.test(value.text)
-        ? BigInt(value.text) : null
-    case 'decimal': return value instanceof ExactNumber ? unscaled(value.text, type.scale) : null
-    case 'date': {
-      const ms = typeof value === 'string' ? Date.parse(`${value}T00:00:00Z`) : NaN
-      return Number.isNaN(ms) ? null : BigInt(ms / 86_400_000)
-    }
-    case 'timestamp': case 'timestamptz': {
-      if (typeof value !== 'string') return null
-      const ms = Date.parse(value.endsWith('Z') ? value : `${value}Z`)
-      if (Number.isNaN(ms)) return null
-      // Stats keep milliseconds, cut; the true maximum may lie up to 999 µs above.
-      return BigInt(ms) * 1000n + (side === 'max' ? 999n : 0n)
-    }
-    case 'text': case 'bpchar': case 'uuid': return typeof value === 'string' ? value : null
-    default: return null
-  }
-}
-
-/** The decimal times 10^scale; null when it is not of that scale. */
-export function unscaled(text: string, scale: number): bigint | null {
-  const match = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text)
-  if (match === null) return null
-  const fraction = (match[3] ?? '').replace(/0+$/, '')
-  if (fraction.length > scale) return null
-  const value = BigInt(`${match[2]}${fraction.padEnd(scale, '0')}`)
-  return match[1] === '-' ? -value : value
 }

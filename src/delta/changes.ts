@@ -51,7 +51,9 @@ const CHANGE_COLUMNS: readonly StructField[] = [column(TYPE, 'string'),
  */
 export async function * tableChanges(table: DeltaTable, options: ChangeOptions)
   : AsyncGenerator<RecordBatch, void> {
-  const newest = await table.latest()
+  const known = table.snapshot
+  const newest = options.to === undefined || options.to > known.version ? await table.latest()
+    : known
   const to = options.to ?? newest.version
   if (options.from > to || to > newest.version) {
     throw new SlipwayError('usage', options.from > to

@@ -103,48 +103,35 @@ function element(name: string, of: { readonly type?: LeafType; readonly repetiti
     [10, meaning === undefined ? undefined : struct([[LOGICAL[meaning], struct([])]])]])
 }
 
-/** Writes one value at a repetition level; undefined and null are absent. */
-type Shredder = (value: unknown, repetition: number) => void
+/** Takes a node's values apart, row by row; undefined and null are absent. */
+interface Shredder {
+  readonly write: (value: unknown) => void
+  /** Absent groups are noted, and written as one run when their turn is over. */
+  readonly end: () => void
+}
 
 /** Rows of one row group, taken apart. */
 export class RowShredder {
   readonly columns: readonly ParquetColumn[]
-  readonly #actions: ReadonlyMap<string, { readonly columns: readonly ParquetColumn[]
-    readonly write: Shredder; absent: number }>
+  readonly #actions: readonly { readonly kind: string; readonly shredder: Shredder }[]
 
   constructor() {
     const columns: ParquetColumn[] = []
-    this.#actions = new Map(ACTIONS.map((node) => {
-      const own: ParquetColumn[] = []
-      const write = shredderOf(node, 0, own)
-      columns.push(...own)
-      return [node.name, { columns: own, write, absent: 0 }]
-    }))
+    this.#actions = ACTIONS.map((node) =>
+      ({ kind: node.name, shredder: shredderOf(node, 0, columns) }))
     this.columns = columns
   }
 
-  /** Rows of other kinds are noted, and written as one run when their turn is over. */
   add(kind: ActionKind, action: object): void {
-    for (const [name, part] of this.#actions) {
-      if (name !== kind) {
-        part.absent++
-        continue
-      }
-      this.#settle(part)
-      part.write(action, 0)
-    }
+    for (const part of this.#actions) part.shredder.write(part.kind === kind ? action : null)
   }
 
   end(): void {
-    for (const part of this.#actions.values()) this.#settle(part)
-  }
-
-  #settle(part: { readonly columns: readonly ParquetColumn[]; absent: number }): void {
-    if (part.absent === 0) return
-    for (const column of part.columns) column.addNulls(0, 0, part.absent)
-    part.absent = 0
+    for (const { shredder } of this.#actions) shredder.end()
   }
 }
+
+const nothing = (): void => {}
 
 function shredderOf(node: Node, depth: number, columns: ParquetColumn[]): Shredder {
   const column = (type: LeafType, definitionMax: number, isRepeated: boolean): ParquetColumn => {
@@ -156,11 +143,11 @@ function shredderOf(node: Node, depth: number, columns: ParquetColumn[]): Shredd
     case 'leaf': {
       const own = column(node.type, depth + 1, false)
       // CS3.
-      if (node.name === 'dataChange') return (_value, repetition) => { own.add(false, repetition) }
-      return (value, repetition) => {
-        if (value === undefined || value === null) own.addNulls(depth, repetition, 1)
-        else own.add(value as LeafValue, repetition)
-      }
+      if (node.name === 'dataChange') return { write: () => { own.add(false, 0) }, end: nothing }
+      return { end: nothing, write: (value) => {
+        if (value === undefined || value === null) own.addNulls(depth, 0, 1)
+        else own.add(value as LeafValue, 0)
+      } }
     }
     case 'group': return groupShredder(node.children, depth, columns)
     case 'map': return mapShredder(column('text', depth + 2, true), column('text', depth + 3, true),
@@ -173,47 +160,57 @@ function groupShredder(children: readonly Node[], depth: number, columns: Parque
   : Shredder {
   const first = columns.length
   const parts = children.map((child) =>
-    [child.name, shredderOf(child, depth + 1, columns)] as const)
+    ({ name: child.name, shredder: shredderOf(child, depth + 1, columns) }))
   const own = columns.slice(first)
-  return (value, repetition) => {
-    if (value === undefined || value === null) {
-      for (const each of own) each.addNulls(depth, repetition, 1)
-      return
-    }
-    for (const [name, write] of parts) {
-      write((value as Readonly<Record<string, unknown>>)[name], repetition)
-    }
+  let absent = 0
+  const settle = (): void => {
+    for (const { shredder } of parts) shredder.end()
+    for (const each of own) each.addNulls(depth, 0, absent)
+    absent = 0
+  }
+  return {
+    write: (value) => {
+      if (value === undefined || value === null) {
+        absent++
+        return
+      }
+      if (absent > 0) settle()
+      for (const { name, shredder } of parts) {
+        shredder.write((value as Readonly<Record<string, unknown>>)[name])
+      }
+    },
+    end: settle,
   }
 }
 
 function mapShredder(keys: ParquetColumn, values: ParquetColumn, depth: number): Shredder {
-  const absent = (definition: number, repetition: number): void => {
-    keys.addNulls(definition, repetition, 1)
-    values.addNulls(definition, repetition, 1)
+  const absent = (definition: number): void => {
+    keys.addNulls(definition, 0, 1)
+    values.addNulls(definition, 0, 1)
   }
-  return (value, repetition) => {
-    if (value === undefined || value === null) { absent(depth, repetition); return }
+  return { end: nothing, write: (value) => {
+    if (value === undefined || value === null) { absent(depth); return }
     const texts = value as Readonly<Record<string, string | null>>
-    let level = repetition
-    for (const key of Object.keys(texts)) {
+    let repetition = 0
+    for (const key in texts) {
       const text = texts[key] ?? null
-      keys.add(key, level)
-      if (text === null) values.addNulls(depth + 2, level, 1)
-      else values.add(text, level)
-      level = 1
+      keys.add(key, repetition)
+      if (text === null) values.addNulls(depth + 2, repetition, 1)
+      else values.add(text, repetition)
+      repetition = 1
     }
-    if (level === repetition) absent(depth + 1, repetition)
-  }
+    if (repetition === 0) absent(depth + 1)
+  } }
 }
 
 function listShredder(elements: ParquetColumn, depth: number): Shredder {
-  return (value, repetition) => {
+  return { end: nothing, write: (value) => {
     if (value === undefined || value === null) {
-      elements.addNulls(depth, repetition, 1)
+      elements.addNulls(depth, 0, 1)
       return
     }
     const items = value as readonly string[]
-    if (items.length === 0) elements.addNulls(depth + 1, repetition, 1)
-    for (const [at, item] of items.entries()) elements.add(item, at === 0 ? repetition : 1)
-  }
+    if (items.length === 0) elements.addNulls(depth + 1, 0, 1)
+    for (const [at, item] of items.entries()) elements.add(item, at === 0 ? 0 : 1)
+  } }
 }

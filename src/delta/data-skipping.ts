@@ -32,7 +32,7 @@ export function * filesMatching(snapshot: Snapshot, predicate: BoundPredicate)
   }
   let newer = sinceCheckpoint.get(snapshot)
   if (newer === undefined) {
-    newer = new ListedFiles([...snapshot.filesSinceCheckpoint()])
+    newer = new ListedFiles(Array.from(snapshot.filesSinceCheckpoint(), ({ file }) => file))
     sinceCheckpoint.set(snapshot, newer)
   }
   const outcomes = new Evaluation(newer, partitionColumns).of(predicate)

@@ -11,6 +11,9 @@ import { SlipwayError } from '../base/errors.ts'
 export class ExactNumber {
   readonly text: string
   constructor(text: string) { this.text = text }
+
+  /** JSON.stringify has no exact numbers: it must give up here as it does at a bigint. */
+  toJSON(): never { throw new TypeError('an exact number is not JSON.stringify\'s to write') }
 }
 
 export type JsonValue =
@@ -70,15 +73,20 @@ function isTooDeep(text: string): boolean {
 
 /** undefined members are left out, as JSON.stringify does. */
 export function stringifyJson(value: JsonValue): string {
+  // Most documents have no number that needs more; several times faster.
+  try { return JSON.stringify(value) } catch { return stringifyExactly(value) }
+}
+
+function stringifyExactly(value: JsonValue): string {
   if (typeof value === 'bigint') return value.toString()
   if (value === null || typeof value !== 'object') return JSON.stringify(value)
   if (value instanceof ExactNumber) return value.text
   if (Array.isArray(value)) {
-    return `[${(value as readonly JsonValue[]).map(stringifyJson).join(',')}]`
+    return `[${(value as readonly JsonValue[]).map(stringifyExactly).join(',')}]`
   }
   const members: string[] = []
   for (const [key, member] of Object.entries(value)) {
-    if (member !== undefined) members.push(`${JSON.stringify(key)}:${stringifyJson(member)}`)
+    if (member !== undefined) members.push(`${JSON.stringify(key)}:${stringifyExactly(member)}`)
   }
   return `{${members.join(',')}}`
 }

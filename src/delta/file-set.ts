@@ -20,6 +20,18 @@ export interface LiveBlock {
   readonly isLive: (at: number) => boolean
 }
 
+/** A file that came after the checkpoint, and what whoever writes the next one needs of it. */
+export class AddedFile {
+  static #count = 0
+  /** Grows with each file: those of like numbers lie near one another in memory. */
+  readonly serial = AddedFile.#count++
+  readonly file: AddFile
+  /** A CheckpointWriter's, about where it put the file; no part of the state. */
+  note: object | null = null
+
+  constructor(file: AddFile) { this.file = file }
+}
+
 /** What replay asks of a live file. */
 export type FileIdentity = Pick<AddFile, 'size' | 'deletionVector'>
 
@@ -27,7 +39,7 @@ interface Parts {
   readonly base: BaseFiles
   /** Identity of a path to its ordinal in the base. */
   readonly gone: PersistentMap<number>
-  readonly added: PersistentMap<AddFile>
+  readonly added: PersistentMap<AddedFile>
 }
 
 export class FileSet {
@@ -41,14 +53,14 @@ export class FileSet {
 
   static empty(): FileSet {
     return new FileSet({ base: new BaseFiles(), gone: PersistentMap.empty<number>(),
-      added: PersistentMap.empty<AddFile>() })
+      added: PersistentMap.empty<AddedFile>() })
   }
 
   /** `key`: pathIdentity of the path. */
   get(key: string): AddFile | undefined {
     const { base, gone, added } = this.#parts
     const newer = added.get(key)
-    if (newer !== undefined) return newer
+    if (newer !== undefined) return newer.file
     const ordinal = base.find(key)
     return ordinal === null || gone.has(key) ? undefined : base.add(ordinal)
   }
@@ -62,7 +74,7 @@ export class FileSet {
     for (const { block, isLive } of this.blocks()) {
       for (let at = 0; at < block.count; at++) if (isLive(at)) yield block.add(at)
     }
-    yield* this.added()
+    for (const { file } of this.added()) yield file
   }
 
   /** What is left of the checkpoint; with `added` it makes the whole. */
@@ -79,7 +91,7 @@ export class FileSet {
   }
 
   /** Files that came after the checkpoint. */
-  added(): Generator<AddFile> {
+  added(): Generator<AddedFile> {
     return this.#parts.added.values()
   }
 
@@ -91,7 +103,7 @@ export class FileSet {
 export class FileSetEditor {
   readonly #base: BaseFiles
   readonly #gone: MapEditor<number>
-  readonly #added: MapEditor<AddFile>
+  readonly #added: MapEditor<AddedFile>
   readonly #finish: (parts: Parts) => FileSet
 
   constructor(parts: Parts, finish: (parts: Parts) => FileSet) {
@@ -112,7 +124,7 @@ export class FileSetEditor {
 
   set(key: string, file: AddFile): void {
     this.#hide(key)
-    this.#added.set(key, file)
+    this.#added.set(key, new AddedFile(file))
   }
 
   delete(key: string): void {
@@ -134,9 +146,9 @@ export class FileSetEditor {
 interface Lookup<T> { get(key: string): T | undefined }
 
 function identityIn(parts: { readonly base: BaseFiles; readonly gone: Lookup<number>
-  readonly added: Lookup<AddFile> }, key: string): FileIdentity | undefined {
+  readonly added: Lookup<AddedFile> }, key: string): FileIdentity | undefined {
   const newer = parts.added.get(key)
-  if (newer !== undefined) return newer
+  if (newer !== undefined) return newer.file
   const ordinal = parts.base.find(key)
   return ordinal === null || parts.gone.get(key) !== undefined ? undefined
     : parts.base.identity(ordinal)

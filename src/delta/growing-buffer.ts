@@ -9,6 +9,9 @@ export class GrowingBuffer {
 
   get length(): number { return this.#length }
 
+  /** Empty again, with the room it has. */
+  clear(): void { this.#length = 0 }
+
   /** Valid until the next write. */
   get view(): Buffer { return this.#bytes.subarray(0, this.#length) }
 

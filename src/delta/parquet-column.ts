@@ -16,8 +16,8 @@ export type LeafType = 'boolean' | 'i32' | 'i64' | 'text'
 export type LeafValue = boolean | number | bigint | string
 
 export interface EncodedChunk {
-  /** The page with its header. */
-  readonly bytes: Buffer
+  /** The page's header, and the page. */
+  readonly parts: readonly Buffer[]
   readonly codec: number
   readonly values: number
   readonly nulls: number
@@ -31,6 +31,10 @@ const ENCODING_RLE = 3
 const DATA_PAGE = 0
 /** Pages that small are not made smaller by GZIP's own header. */
 const COMPRESSED_FROM_BYTES = 100
+
+/** Each piece of its output comes back through the event loop: few and large ones. */
+const PIECE_BYTES_MIN = 4 * 1024
+const PIECE_BYTES_MAX = 1024 * 1024
 
 const compress = promisify(gzip)
 
@@ -51,6 +55,11 @@ class LevelRuns {
     return this.#out.view
   }
 
+  clear(): void {
+    this.#out.clear()
+    this.#count = 0
+  }
+
   /** Levels of ours fit into one byte. */
   #flush(): void {
     if (this.#count === 0) return
@@ -66,6 +75,7 @@ export class ParquetColumn {
   readonly #definitions = new LevelRuns()
   readonly #repetitions: LevelRuns | null
   readonly #values = new GrowingBuffer()
+  readonly #body = new GrowingBuffer()
   #bits = 0
   #bitCount = 0
   #entries = 0
@@ -100,10 +110,10 @@ export class ParquetColumn {
     }
   }
 
-  /** Nothing can be added any more. */
+  /** Nothing can be added until `clear`, nor may the chunk be used after it. */
   async encode(): Promise<EncodedChunk> {
     if (this.#bitCount > 0) this.#flushBits()
-    const body = new GrowingBuffer(this.#values.length + 64)
+    const body = this.#body
     for (const levels of [this.#repetitions, this.#definitions]) {
       if (levels === null) continue
       const runs = levels.encoded()
@@ -112,12 +122,22 @@ export class ParquetColumn {
     }
     body.bytes(this.#values.view)
     const plain = body.view
-    const small = plain.length < COMPRESSED_FROM_BYTES ? null : await compress(plain, { level: 1 })
-    const compressed = small !== null && small.length < plain.length ? small : null
-    const header = this.#header(plain.length, (compressed ?? plain).length)
-    return { bytes: Buffer.concat([header, compressed ?? plain]), values: this.#entries,
-      codec: compressed === null ? CODEC_NONE : CODEC_GZIP, nulls: this.#nulls,
+    const small = plain.length < COMPRESSED_FROM_BYTES ? null : await compressed(plain)
+    const page = small !== null && small.length < plain.length ? small : plain
+    const header = this.#header(plain.length, page.length)
+    return { parts: [header, page], values: this.#entries, nulls: this.#nulls,
+      codec: page === plain ? CODEC_NONE : CODEC_GZIP,
       uncompressedBytes: header.length + plain.length }
+  }
+
+  /** Empty again, for another row group; what it needed is kept. */
+  clear(): void {
+    this.#definitions.clear()
+    this.#repetitions?.clear()
+    this.#values.clear()
+    this.#body.clear()
+    this.#entries = 0
+    this.#nulls = 0
   }
 
   #header(plainBytes: number, storedBytes: number): Buffer {
@@ -133,4 +153,9 @@ export class ParquetColumn {
     this.#bits = 0
     this.#bitCount = 0
   }
+}
+
+function compressed(plain: Buffer): Promise<Buffer> {
+  const chunkSize = Math.min(Math.max(plain.length >> 2, PIECE_BYTES_MIN), PIECE_BYTES_MAX)
+  return compress(plain, { level: 1, chunkSize })
 }

@@ -13,7 +13,7 @@ export const PARQUET_MAGIC = Buffer.from('PAR1')
 
 /** Of one chunk, with offsets from the start of its row group. */
 interface ChunkPlace {
-  readonly chunk: Omit<EncodedChunk, 'bytes'>
+  readonly chunk: Omit<EncodedChunk, 'parts'>
   readonly offset: number
   readonly bytes: number
 }
@@ -37,18 +37,25 @@ export class RowGroupWriter {
     this.#count++
   }
 
-  /** RG1. Nothing can be added any more. */
+  /** RG1. Nothing can be added until `clear`, nor may the parts be used after it. */
   async encode(): Promise<{ readonly group: RowGroup; readonly parts: readonly Buffer[] }> {
     this.#rows.end()
     const encoded = await Promise.all(this.#rows.columns.map((column) => column.encode()))
     let offset = 0
-    const chunks = encoded.map(({ bytes, ...chunk }): ChunkPlace => {
-      const place = { chunk, offset, bytes: bytes.length }
-      offset += bytes.length
+    const chunks = encoded.map(({ parts, ...chunk }): ChunkPlace => {
+      const bytes = parts.reduce((sum, part) => sum + part.length, 0)
+      const place = { chunk, offset, bytes }
+      offset += bytes
       return place
     })
     return { group: { rows: this.#count, bytes: offset, chunks },
-      parts: encoded.map(({ bytes }) => bytes) }
+      parts: encoded.flatMap(({ parts }) => parts) }
+  }
+
+  /** Empty again: growing anew for each row group would cost more than filling it. */
+  clear(): void {
+    for (const column of this.#rows.columns) column.clear()
+    this.#count = 0
   }
 }
 

@@ -15,7 +15,7 @@ import { mappingMode } from './column-mapping.ts'
 import { pathIdentity } from './data-path.ts'
 import { deletionVectorId } from './deletion-vector.ts'
 import type { CheckpointPart } from './checkpoint-parquet.ts'
-import { FileSet, type FileSetEditor, type LiveBlock } from './file-set.ts'
+import { FileSet, type AddedFile, type FileSetEditor, type LiveBlock } from './file-set.ts'
 import { PersistentMap, type MapEditor } from './persistent-map.ts'
 import { requireReadable } from './protocol.ts'
 import { parseSchema, type StructType } from './schema.ts'
@@ -78,7 +78,7 @@ export class Snapshot {
   }
 
   /** The live files of the commits since: with `fileBlocks` they make up `files`. */
-  filesSinceCheckpoint(): Iterable<AddFile> {
+  filesSinceCheckpoint(): Iterable<AddedFile> {
     return this.#state.files.added()
   }
 

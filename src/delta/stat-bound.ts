@@ -34,8 +34,12 @@ const GREGORIAN_MICROS = BigInt(GREGORIAN_DAYS) * 86_400_000_000n
 const STANDARD_TIME_MICROS = -25_567n * 86_400_000_000n
 const MILLISECOND_REST = 999n
 
-/** Reads min and max of the field's type; null: such statistics bound nothing. */
-export function boundReader({ type, metadata }: StructField): Read | null {
+/**
+ * Reads min and max of the field's type; null: such statistics bound nothing. `writer`: `own`
+ * (this library's stats.ts) cuts times down and knows one calendar.
+ */
+export function boundReader({ type, metadata }: StructField, writer: 'any' | 'own' = 'any')
+  : Read | null {
   switch (type) {
     case 'byte': case 'short': case 'integer': case 'long':
       return (token, side) => scaled(token.text, 0, side)
@@ -47,10 +51,10 @@ export function boundReader({ type, metadata }: StructField): Read | null {
       : side === 'low' ? lowText(token.text) : highText(token.text)
     case 'date': return (token) => {
       const days = parseDays(token.text)
-      return days === null || days < GREGORIAN_DAYS ? null : days
+      return days !== null && writer === 'any' && days < GREGORIAN_DAYS ? null : days
     }
     case 'timestamp': case 'timestamp_ntz':
-      return (token, side) => momentKey(token.text, type === 'timestamp', side)
+      return (token, side) => momentKey(token.text, type === 'timestamp', side, writer)
     default: {
       const decimal = decimalOf(type)
       return decimal === null ? null : (token, side) => scaled(token.text, decimal.scale, side)
@@ -122,13 +126,17 @@ function fullMoment(text: string): { micros: bigint; zoned: boolean } | null {
   return Number.isNaN(ms) ? null : { micros: BigInt(ms) * 1000n, zoned: true }
 }
 
-function momentKey(text: string, zoned: boolean, side: 'low' | 'high'): Key | null {
+function momentKey(text: string, zoned: boolean, side: 'low' | 'high', writer: 'any' | 'own')
+  : Key | null {
   const moment = zoned && text.length === 24 && text.endsWith('Z') ? fullMoment(text)
     : parseMoment(text)
   if (moment?.zoned !== zoned) return null
   const { micros } = moment
-  if (micros < GREGORIAN_MICROS) return null
-  if (zoned && micros < STANDARD_TIME_MICROS && !/(?:Z|[+-]00:?00)$/.test(text)) return null
-  const loose = side === 'low' ? micros - MILLISECOND_REST : micros + MILLISECOND_REST
+  if (writer === 'any') {
+    if (micros < GREGORIAN_MICROS) return null
+    if (zoned && micros < STANDARD_TIME_MICROS && !/(?:Z|[+-]00:?00)$/.test(text)) return null
+  }
+  const loose = side === 'high' ? micros + MILLISECOND_REST
+    : writer === 'own' ? micros : micros - MILLISECOND_REST
   return Number.isSafeInteger(Number(loose)) ? Number(loose) : loose
 }

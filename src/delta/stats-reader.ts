@@ -123,7 +123,8 @@ function tokenAt(text: string, start: number): Token | null | undefined {
   return { text: text.slice(start, end), isText: false }
 }
 
-function tokenOf(value: JsonValue | undefined): Token | null {
+/** null: not a scalar, or NULL. `value`: parsed with exact numbers. */
+export function tokenOf(value: JsonValue | undefined): Token | null {
   if (value instanceof ExactNumber) return { text: value.text, isText: false }
   if (typeof value === 'string') return { text: value, isText: true }
   return typeof value === 'boolean' ? { text: String(value), isText: false } : null

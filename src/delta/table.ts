@@ -57,8 +57,13 @@ export class DeltaTable {
     this.#snapshot = snapshot
   }
 
-  /** Throws `not-found` when there is no log; `delta-corrupt`, `delta-unsupported`. */
-  static async open(options: TableOptions): Promise<DeltaTable> {
+  /**
+   * `version`: the snapshot to begin with, absent the newest; nothing later is read for it, so
+   * that damage in later commits does not matter. Throws `not-found` when there is no log, or no
+   * such version; `delta-corrupt`, `delta-unsupported`.
+   */
+  static async open(options: TableOptions & { readonly version?: Version })
+    : Promise<DeltaTable> {
     const table = await DeltaTable.openIfExists(options)
     if (table === null) {
       throw new SlipwayError('not-found', `there is no Delta table in ${options.storage.root}`)
@@ -67,9 +72,10 @@ export class DeltaTable {
   }
 
   /** null when there is no log. */
-  static async openIfExists(options: TableOptions): Promise<DeltaTable | null> {
-    const { storage } = options
-    const snapshot = await namingTable(storage, () => loadSnapshot(storage, null))
+  static async openIfExists(options: TableOptions & { readonly version?: Version })
+    : Promise<DeltaTable | null> {
+    const { storage, version: at = null } = options
+    const snapshot = await namingTable(storage, () => loadSnapshot(storage, at))
     return snapshot === null ? null
       : new DeltaTable(storage, options.clock ?? systemClock, snapshot)
   }
@@ -111,7 +117,10 @@ export class DeltaTable {
     return this.#snapshot
   }
 
-  /** Looks for newer commits first. Costs what they hold, whatever the table's age. */
+  /**
+   * Looks for newer commits first. Costs what they hold, whatever the table's age. Throws
+   * `delta-corrupt` when the log goes on behind a missing commit.
+   */
   async latest(): Promise<Snapshot> {
     return namingTable(this.storage, async () => {
       let snapshot = this.#snapshot
@@ -124,7 +133,8 @@ export class DeltaTable {
       // it took the one before, too.
       const hint = await readLastCheckpoint(this.storage)
       if (hint !== null && hint > snapshot.version
-        || await this.storage.stat(commitPath(snapshot.version)) === null) {
+        || await this.storage.stat(commitPath(snapshot.version)) === null
+        || await goesOn(this.storage, snapshot.version)) {
         snapshot = await loadSnapshot(this.storage, null) ?? snapshot
       }
       this.advance(snapshot)
@@ -166,6 +176,21 @@ export class DeltaTable {
   advance(snapshot: Snapshot): void {
     if (snapshot.version > this.#snapshot.version) this.#snapshot = snapshot
   }
+}
+
+/** How far behind a missing commit others are looked for. */
+const GAP_DOUBLINGS = 8
+
+/**
+ * Whether there are commits behind the missing one after `last`. Listing a log costs its whole
+ * length; each look goes twice as far as the one before, so that no gap of fewer than 256 commits
+ * is passed over that as many follow.
+ */
+async function goesOn(storage: Storage, last: Version): Promise<boolean> {
+  const ahead = Array.from({ length: GAP_DOUBLINGS + 2 }, (_, power) => 1 + 2 ** power)
+  const found = await Promise.all(ahead.map((step) =>
+    storage.stat(commitPath(version(last + step)))))
+  return found.some((file) => file !== null)
 }
 
 function newMetadata(options: CreateOptions, timestampMs: number): Metadata {

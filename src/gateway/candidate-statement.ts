@@ -25,6 +25,8 @@ export interface CandidateStatement {
   readonly statement: PreparedStatement
   /** The server's unnamed statement is the client's, and of another text: it must stay. */
   readonly keepsUnnamed: boolean
+  /** A refusal of the probe would be the answer, so that it must not be for a lock. */
+  readonly waitsForLocks: boolean
 }
 
 /** What PostgreSQL described in the probe. */
@@ -40,7 +42,8 @@ export function probeTargetOf(candidate: CandidateStatement): ProbeTarget {
   const sql = statementProper(statement)
   if (shape.kind === 'simple') {
     return { sql, parameterTypes: NO_TYPES, parameterFormats: [], values: [],
-      clientParse: null, statement: null, keepsUnnamed: false }
+      clientParse: null, statement: null, keepsUnnamed: false,
+      waitsForLocks: candidate.waitsForLocks }
   }
   const { parse, bind } = shape.batch
   const isNamed = bind.statement !== ''
@@ -50,6 +53,7 @@ export function probeTargetOf(candidate: CandidateStatement): ProbeTarget {
     clientParse: isNamed ? parse?.bytes ?? null : null,
     statement: isNamed && parse === null ? bind.statement : null,
     keepsUnnamed: candidate.keepsUnnamed,
+    waitsForLocks: candidate.waitsForLocks,
   }
 }
 

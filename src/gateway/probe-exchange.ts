@@ -8,6 +8,8 @@
  *     the target says that it must stay: then a statement named PROBE_STATEMENT serves, which is
  *     closed at the end, or by the next probe where PostgreSQL refused this one.
  * X3  The answer says how far the client's own Parse came, so that nothing is sent twice.
+ * X4  Unless the target waits for locks, a lock that is not free is a refusal: a statement that
+ *     would wait does so in PostgreSQL, with what it has seen by then.
  *
  * Source: facts/resolved-tree.md, "One round trip".
  */
@@ -27,7 +29,7 @@ import {
 import { MessageWriter } from '../pgwire/message-writer.ts'
 import { parseProbe, ProbeMismatch, TREE_NOTICE, type Probe } from '../query/probe.ts'
 import {
-  EXPLAIN_PREFIX, PROBE_BEGIN_SQL, PROBE_END_SQL, PROBE_QUIET_SQL,
+  EXPLAIN_PREFIX, PROBE_BEGIN_SQL, PROBE_BEGIN_UNWAITING_SQL, PROBE_END_SQL, PROBE_QUIET_SQL,
 } from '../query/probe-sql.ts'
 import type { RouterParameter } from '../router/plan.ts'
 
@@ -41,6 +43,7 @@ export interface ProbeTarget {
   /** A named statement that the client executes: must still stand, with the same result. */
   readonly statement: string | null
   readonly keepsUnnamed: boolean
+  readonly waitsForLocks: boolean
 }
 
 const PROBE_STATEMENT = 'slipway probe'
@@ -114,7 +117,7 @@ export class ProbeExchange {
       writeUnnamedPortal(out, { statement: name, parameterFormats: [], values: [] })
     }
     if (clientParse !== null) out.bytes(clientParse)
-    own(PROBE_BEGIN_SQL)
+    own(this.#target.waitsForLocks ? PROBE_BEGIN_SQL : PROBE_BEGIN_UNWAITING_SQL)
     parse(sql, parameterTypes)
     writeDescribeStatement(out, name)
     if (statement !== null) writeDescribeStatement(out, statement)

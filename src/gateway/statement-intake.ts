@@ -126,7 +126,8 @@ export class StatementIntake {
     const original = Buffer.from(chunk.subarray(at, at + total))
     if (!isWellFormed(() => queryText(original))) return PASS
     return { kind: 'divert', bytes: total,
-      candidate: { shape: { kind: 'simple' }, original, statement, keepsUnnamed: false } }
+      candidate: { shape: { kind: 'simple' }, original, statement, keepsUnnamed: false,
+        waitsForLocks: this.#waitsForLocks(statement) } }
   }
 
   #onParse(chunk: Buffer, at: number, total: number): Verdict {
@@ -205,7 +206,8 @@ export class StatementIntake {
         if (copied.kind !== 'batch') return PASS
         return { kind: 'divert', bytes: original.length, candidate: {
           shape: { kind: 'extended', batch: copied.batch }, original, statement,
-          keepsUnnamed: statement.name !== '' && this.#options.statements.hasUnnamed } }
+          keepsUnnamed: statement.name !== '' && this.#options.statements.hasUnnamed,
+          waitsForLocks: this.#waitsForLocks(statement) } }
       }
     }
   }
@@ -235,6 +237,12 @@ export class StatementIntake {
       name, parameterTypes, explainPrefix, sql: Buffer.from(sql),
       memoryKey: memoryScope + normaliseStatement(sql.toString('latin1')),
     }
+  }
+
+  /** Inside a block a refusal ends it; a route of the session's own may never fall back. */
+  #waitsForLocks(statement: PreparedStatement): boolean {
+    return this.#options.state.status === 'T' || this.#isWatching
+      || statement.explainPrefix !== null
   }
 
   #mayDivert(statement: PreparedStatement): boolean {

@@ -27,8 +27,8 @@ export function rowOfPosition(position: number): number {
   return position % ROWS_PER_FILE
 }
 
-/** Comparable form of a bound: bigint for whole numbers, days and µs; else text. */
-export type BoundValue = bigint | string
+/** Comparable form of a bound: whole numbers, days and µs, small or big; else text. */
+export type BoundValue = number | bigint | string
 
 /** Every value v of the file's column that is not NULL has min <= v <= max. */
 export interface ColumnBounds {

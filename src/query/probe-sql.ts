@@ -31,12 +31,22 @@ function setLocal(name: string, value: string): string {
   return `pg_catalog.set_config('${name}', ${value}, true)`
 }
 
-/** One row of no interest. client_min_messages goes first: nothing else is reported before. */
-export const PROBE_BEGIN_SQL = `select ${[
+/** client_min_messages goes first: nothing else is reported before. */
+const BEGIN = [
   ...CHANGED.map(({ name }) =>
     setLocal(saved(name), `pg_catalog.current_setting('${name}')`)),
   ...CHANGED.map(({ name, value }) => guarded(name, setLocal(name, `'${value}'`))),
-].join(', ')}`
+]
+
+/** One row of no interest. */
+export const PROBE_BEGIN_SQL = `select ${BEGIN.join(', ')}`
+
+/**
+ * S4  The same, and no lock is waited for (55P03). Outside a transaction block only: what puts
+ *     lock_timeout back is the end of the probe's own transaction.
+ */
+export const PROBE_BEGIN_UNWAITING_SQL =
+  `select ${[...BEGIN, setLocal('lock_timeout', `'1ms'`)].join(', ')}`
 
 /** Or the tree of PROBE_END_SQL, longer than most candidates', would come as well. */
 export const PROBE_QUIET_SQL = `select ${setLocal('debug_print_rewritten', `'off'`)}`

@@ -10,12 +10,17 @@
  *     read `delta-corrupt`.
  * F3  A symbolic link that leads out of the root and of the allowed folders is not followed: a
  *     table from elsewhere must not make us read, or write, what its author cannot.
+ *
+ * A small write is mostly the way to the thread pool and back. So what may wait for a disk goes
+ * there; what only touches memory (a close after fsync, a time, a known folder's entry) does not.
  */
 import { randomUUID } from 'node:crypto'
-import { constants } from 'node:fs'
-import { link, lstat, mkdir, open, readdir, realpath, rename, rm, stat, utimes, type FileHandle }
+import { closeSync, constants, existsSync, fsync, futimesSync, open as openCallback, openSync,
+  write } from 'node:fs'
+import { link, lstat, mkdir, open, readdir, realpath, rename, rm, stat, unlink, type FileHandle }
   from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
+import { promisify } from 'node:util'
 import { SlipwayError } from '../base/errors.ts'
 import { checkedPath, type PutOptions, type PutResult, type Storage, type StoredObject }
   from './storage.ts'
@@ -104,7 +109,7 @@ export class LocalStorage implements Storage {
       try {
         if (!await linkNew(staged, target)) return 'exists'
       } finally {
-        await rm(staged, { force: true })
+        await removeFile(staged)
       }
       if (options.durable !== false) await syncDirectory(dirname(target))
       return 'created'
@@ -128,7 +133,7 @@ export class LocalStorage implements Storage {
     return await this.#write(path, async (target) => {
       await syncFile(file)
       if (!await linkNew(file, target)) return 'exists'
-      await rm(file, { force: true })
+      await removeFile(file)
       await syncDirectory(dirname(target))
       return 'created'
     })
@@ -215,18 +220,21 @@ export class LocalStorage implements Storage {
 
   /** A file of its own name, which nobody else knows yet. */
   async #stage(body: Uint8Array, options: PutOptions = {}): Promise<string> {
-    const { mtimeMs } = options
     await this.#ensureDirectory(this.stagingDirectory)
     const staged = join(this.stagingDirectory, `${randomUUID()}.tmp`)
     try {
-      await using file = await openFile(staged, 'wx')
-      await file.handle.writeFile(body)
-      if (mtimeMs !== undefined) {
-        // libuv cuts seconds-as-double to whole microseconds; half of one more keeps the cut exact.
-        const seconds = (mtimeMs + 0.0005) / 1000
-        await utimes(staged, seconds, seconds)
+      const descriptor = await openNew(staged, 'wx')
+      try {
+        await writeFully(descriptor, body)
+        if (options.mtimeMs !== undefined) {
+          // libuv cuts seconds-as-double to microseconds; half of one more keeps the cut exact.
+          const seconds = (options.mtimeMs + 0.0005) / 1000
+          futimesSync(descriptor, seconds, seconds)
+        }
+        if (options.durable !== false) await syncToDisk(descriptor)
+      } finally {
+        closeSync(descriptor)
       }
-      if (options.durable !== false) await file.handle.sync()
     } catch (error) {
       await rm(staged, { force: true })
       throw error
@@ -236,8 +244,8 @@ export class LocalStorage implements Storage {
 
   /** Makes missing directories; each one's name is durable: a lost name loses what is inside. */
   async #ensureDirectory(path: string): Promise<void> {
+    if (this.#durable.has(path) && existsSync(path)) return
     const first = await mkdir(path, { recursive: true })
-    if (first === undefined && this.#durable.has(path)) return
     // What another hand has made may not be durable yet: up to the root's own name, once.
     const top = first !== undefined && first.length < this.root.length ? first : this.root
     for (let made = path; made.length >= top.length; made = dirname(made)) {
@@ -305,8 +313,31 @@ async function syncFile(path: string): Promise<void> {
 }
 
 async function syncDirectory(path: string): Promise<void> {
-  await using directory = await openFile(path, 'r')
-  await directory.handle.sync()
+  const descriptor = openSync(path, 'r')
+  try {
+    await syncToDisk(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+const openNew = promisify<string, 'wx', number>(openCallback)
+const writeOnce = promisify(write)
+const syncToDisk = promisify(fsync)
+
+async function writeFully(descriptor: number, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    at += (await writeOnce(descriptor, bytes, at, bytes.length - at, null)).bytesWritten
+  }
+}
+
+/** One call, where `rm` looks before. */
+async function removeFile(path: string): Promise<void> {
+  try {
+    await unlink(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
 }
 
 /** What the system refuses in a read (rights, links in a circle) is an error that names `path`. */

@@ -112,6 +112,28 @@ describe('the log', () => {
     expect(await DeltaTable.openIfExists({ storage: lab.storage('nothing') })).toBeNull()
   })
 
+  it.each([1, 2, 5])('G1: %i missing commits before the newest: refused, older versions are read',
+    async (missing) => {
+      const { table, storage } = await grown(`gap of ${missing}`, 3)
+      const follower = await DeltaTable.open({ storage })
+      const before = contents(table.snapshot)
+      for (let at = 0; at < 2 * missing; at++) {
+        await table.begin({ operation: 'WRITE' }).add(file(`later-${at}`)).commit()
+      }
+      for (let at = 4; at < 4 + missing; at++) await rm(storage.localPath(commitPath(version(at))))
+      const gap = { code: 'delta-corrupt',
+        message: expect.stringContaining(`${commitPath(version(4))} is missing`) as string }
+      await expect(DeltaTable.open({ storage })).rejects.toMatchObject(gap)
+      await expect(follower.latest()).rejects.toMatchObject(gap)
+      expect(contents((await DeltaTable.open({ storage, version: version(3) })).snapshot))
+        .toEqual(before)
+      await expect(follower.at(version(3 + missing))).rejects.toMatchObject(gap)
+      // A checkpoint behind the gap covers it.
+      await checkpoint(storage, table.snapshot)
+      expect(contents(await follower.latest())).toEqual(contents(table.snapshot))
+      expect((await DeltaTable.open({ storage })).snapshot.version).toBe(3 + 2 * missing)
+    })
+
   it('damage names the file', async () => {
     const { storage } = await grown('damage', 2)
     for (const body of ['{"add":', '{"add":{"path":1}}', '{"add":{"path":"x","size":"1"}}', '[]']) {

@@ -1,21 +1,16 @@
-/** Stock clients through the gateway, unchanged: psql, node-postgres, psycopg, pgbench. */
-import { execFile } from 'node:child_process'
+/** Stock clients through the gateway, unchanged: psql, node-postgres, pgbench. */
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import type pg from 'pg'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { PYTHON } from '../support/cache.ts'
 import { psql, runClient } from '../support/libpq-client.ts'
 import { poll } from '../support/poll.ts'
 import { describeWith } from '../support/requires.ts'
 import { SharedSchema } from '../support/shared-slipway.ts'
-import { cleanEnvironment, temporaryFolder } from '../support/slipway.ts'
+import { temporaryFolder } from '../support/slipway.ts'
 import { SqlClient } from '../support/sql-client.ts'
-
-const run = promisify(execFile)
 
 describe('node-postgres', () => {
   let schema: SharedSchema
@@ -193,16 +188,5 @@ SELECT count(*), sum(v) FROM libpq.bench WHERE v = :client_id;
       ['-n', '-M', mode, '-c', '4', '-j', '2', '-t', '50', '-f', script, address.database])
     expect(told).toMatch(/transactions actually processed: 200\/200/)
     expect(told).toMatch(/failed transactions: 0/)
-  })
-})
-
-describeWith(['python'], 'psycopg', () => {
-  it('text and binary results, server-side cursor, COPY, pipeline', async () => {
-    const schema = await SharedSchema.create('psycopg_client')
-    const { host, port, user, password, database } = schema.slipway.address
-    const { stdout } = await run(PYTHON, [join('test', 'support', 'psycopg-session.py'),
-      `host=${host} port=${port} user=${user} password=${password} dbname=${database}`],
-    { env: cleanEnvironment() })
-    expect(stdout.trim().split('\n').at(-1)).toBe('all well')
   })
 })

@@ -1,10 +1,9 @@
 /** --postgres-url: a PostgreSQL that is somebody else's; TLS; --direct-port. */
 import { execFileSync } from 'node:child_process'
-import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import { columnar, inPostgres, mirrored } from '../support/mirror.ts'
 import { describeWith } from '../support/requires.ts'
 import {
@@ -81,12 +80,3 @@ describeWith(['openssl'], 'TLS and the direct port', () => {
     rmSync(folder, { recursive: true, force: true })
   })
 })
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
-}

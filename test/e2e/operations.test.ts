@@ -22,26 +22,21 @@ describe('slipway up with two gateway processes', () => {
     rmSync(folder, { recursive: true, force: true })
   })
 
-  async function metric(name: string): Promise<number> {
-    const page = await (await fetch(`${slipway.shared.httpUrl}/metrics`)).text()
-    return Number(page.split('\n').find((line) => line.startsWith(`${name} `))?.split(' ')[1] ?? 0)
-  }
-
   it('metrics are those of both, and current', async () => {
     const count = 'slipway_gateway_statement_seconds_count{route="postgres"}'
-    const before = await metric(count)
+    const before = await slipway.metric(count)
     for (let client = 0; client < 8; client++) {
       await using one = await slipway.connect()
       for (let query = 0; query < 5; query++) await one.query('SELECT 1')
       await expect(one.query('SELECT 1/0')).rejects.toMatchObject({ code: '22012' })
     }
-    expect(await metric(count) - before).toBe(48)
-    expect(await metric('slipway_gateway_errors_total{sqlstate="22012"}')).toBe(8)
-    expect(await metric('slipway_gateway_processes')).toBe(2)
-    expect(await metric('slipway_gateway_client_bytes_total')).toBeGreaterThan(8 * 100)
+    expect(await slipway.metric(count) - before).toBe(48)
+    expect(await slipway.metric('slipway_gateway_errors_total{sqlstate="22012"}')).toBe(8)
+    expect(await slipway.metric('slipway_gateway_processes')).toBe(2)
+    expect(await slipway.metric('slipway_gateway_client_bytes_total')).toBeGreaterThan(8 * 100)
     await using open = await slipway.connect()
     expect(await open.value('SELECT 1')).toBe('1')
-    expect(await metric('slipway_gateway_sessions')).toBeGreaterThanOrEqual(1)
+    expect(await slipway.metric('slipway_gateway_sessions')).toBeGreaterThanOrEqual(1)
   })
 
   it('a slow statement is logged by its fingerprint, its values are not', async () => {

@@ -1,4 +1,4 @@
-/** Diversion (V1-V3), ProbeExchange (X1-X3): what a client sees. */
+/** Diversion (V1-V3), ProbeExchange (X1-X4): what a client sees. */
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { parseReport } from '../../src/pgwire/backend-message.ts'
 import { silentLogger } from '../../src/base/logger.ts'
@@ -161,6 +161,21 @@ describe('what stays in PostgreSQL goes there unchanged', () => {
     await both(Buffer.concat([parseMessage('', GROUPS),
       bindMessage({ statement: '', portal: 'p' }), executeMessage(0, 'p'), syncMessage()]))
     expect(scratch.engine.answered).toEqual([])
+  })
+
+  it('a statement that waits for a lock waits in PostgreSQL itself', async () => {
+    await using holder = await scratch.connect()
+    await holder.query('BEGIN; LOCK items')
+    const answer = client.query(GROUPS)
+    await poll('it waits', 5_000, async () => {
+      const { rowCount } = await scratch.postgres.client.query(
+        `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query = $1`, [GROUPS])
+      return rowCount === 1 ? true : null
+    })
+    await holder.query('COMMIT')
+    expect(letters(await answer)).toBe('TDDDDDCZ')
+    expect(scratch.engine.answered).toEqual([])
+    expect(rowsOf(await client.query('SHOW lock_timeout'))).toEqual([['0']])
   })
 
   it('several statements in one text', async () => {

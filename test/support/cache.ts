@@ -1,5 +1,5 @@
 /** Where provisioned things are (test/provision.js puts them there). */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
 /** The project's root: tests and benches are started there. */
@@ -10,16 +10,12 @@ export const SUPPORT = join(ROOT, 'test', 'support')
 export const PYTHON = join(CACHE, 'python', 'bin', 'python')
 export const JARS = join(CACHE, 'jars')
 
+export const JDBC_JARS = join(CACHE, 'jdbc')
+
 /** PostgreSQL's regression and isolation suites. */
 export const POSTGRES_TESTS = join(CACHE, 'postgres-tests')
-
-/** A program of the suites that Debian's client package brings; null where there is none. */
-export function suiteProgram(suite: 'regress' | 'isolation', name: string): string | null {
-  const home = '/usr/lib/postgresql'
-  const versions = existsSync(home) ? readdirSync(home).sort((a, b) => Number(b) - Number(a)) : []
-  const paths = versions.map((one) => join(home, one, 'lib/pgxs/src/test', suite, name))
-  return paths.find((path) => existsSync(path)) ?? null
-}
+/** PostgreSQL's own clients of the suites' version, and the programs that play the suites. */
+export const POSTGRES_CLIENTS = join(POSTGRES_TESTS, 'client', 'bin')
 
 export const SEMANTICS = join(ROOT, '..', 'shared', 'semantics')
 
@@ -44,9 +40,8 @@ export const NEEDS = {
   jars: () => existsSync(join(JARS, '.made')) && commandPath('java') !== null,
   /** ../shared/semantics, which stands beside a checkout where the project is developed. */
   semantics: () => existsSync(join(SEMANTICS, 'cases.jsonl')),
-  postgresTests: () => existsSync(join(POSTGRES_TESTS, '.made'))
-    && suiteProgram('regress', 'pg_regress') !== null
-    && suiteProgram('isolation', 'isolationtester') !== null,
+  jdbc: () => existsSync(join(JDBC_JARS, '.made')) && commandPath('java') !== null,
+  postgresTests: () => existsSync(join(POSTGRES_CLIENTS, 'psql')),
   tpch: () => existsSync(join(tpchFolder('0.1'), '.made')),
 } as const
 

@@ -156,6 +156,12 @@ export class Slipway implements AsyncDisposable {
     return status
   }
 
+  /** One line of /metrics; 0 where it is not there. `name` with its labels. */
+  async metric(name: string): Promise<number> {
+    const page = await (await fetch(`${this.shared.httpUrl}/metrics`)).text()
+    return Number(page.split('\n').find((line) => line.startsWith(`${name} `))?.split(' ')[1] ?? 0)
+  }
+
   /** The last lines that it and its parts logged: for the message of a failed test. */
   logTail(): string {
     return this.output.split('\n').slice(-40).join('\n')

@@ -2,10 +2,16 @@
 Tables written by Spark, one for each way in which rows can hide, with Spark's own rows of every
 version beside them: test/delta/spark-tables.test.ts reads them without Spark.
 
-    python spark-tables.py CACHE OUT     writes OUT/<name>.tar.gz
+    python spark-tables.py CACHE OUT [NAME ...]     writes OUT/<name>.tar.gz, all or those named
 
-An archive holds `table/` and `expected.json`: {"versions": {"0": [row, ...]}, "changes": [...]},
-each row one JSON text in the form of `slipway delta rows --json`, sorted.
+An archive holds `table/` and `expected.json`, each row one JSON text in the form of
+`slipway delta rows --json`, sorted:
+
+    {"versions": {"0": [row, ...]},
+     "changes": {"from": 0, "rows": [row, ...]},        null: not asked for
+     "times": [[milliseconds, [row, ...]], ...]}        rows null: Spark refuses that time
+
+A shallow clone stands beside its source, in `source/`, which its log calls /spark-tables/….
 """
 import base64
 import datetime
@@ -19,9 +25,10 @@ import struct
 import sys
 import tarfile
 import tempfile
+import urllib.parse
 
 os.environ["TZ"] = "UTC"
-CACHE, OUT = sys.argv[1:3]
+CACHE, OUT, *ONLY = sys.argv[1:]
 WORK = tempfile.mkdtemp(prefix="spark tables ")
 
 from pyspark.sql import SparkSession, types as T  # noqa: E402 (TZ comes first)
@@ -64,7 +71,9 @@ def text(value, kind):
         return f"[{','.join(text(v, kind.elementType) for v in value)}]"
     if isinstance(kind, T.MapType):
         pairs = [(text(k, kind.keyType), text(v, kind.valueType)) for k, v in value.items()]
-        return "{" + ",".join(f"{k}:{v}" for k, v in pairs) + "}"
+        if isinstance(kind.keyType, T.StringType):
+            return "{" + ",".join(f"{k}:{v}" for k, v in pairs) + "}"
+        return "[" + ",".join(f"[{k},{v}]" for k, v in pairs) + "]"
     if isinstance(kind, T.StructType):
         return "{" + ",".join(f"{json.dumps(f.name, ensure_ascii=False)}:{text(value[i], f.dataType)}"
                               for i, f in enumerate(kind.fields)) + "}"
@@ -91,30 +100,68 @@ def rows(frame):
     return sorted(text(row, frame.schema) for row in frame.collect())
 
 
-def make(name, statements, changes_from=None, properties=""):
-    """Statements use {t} for the table."""
-    path = f"{WORK}/{name}/table"
+def make(name, statements, changes_from=None, properties="", times=False):
+    """Statements use {t} for the table, {s} for the source of a clone."""
+    if ONLY and name not in ONLY:
+        return
+    path, source = f"{WORK}/{name}/table", f"{WORK}/{name}/source"
     for statement in statements:
-        spark.sql(statement.replace("{t}", f"delta.`{path}`").replace("{p}", properties))
-    newest = spark.sql(f"DESCRIBE HISTORY delta.`{path}`").agg({"version": "max"}).collect()[0][0]
-    expected = {"versions": {}, "changes": None}
-    for version in range(newest + 1):
-        frame = spark.read.format("delta").option("versionAsOf", version).load(path)
-        expected["versions"][str(version)] = rows(frame)
+        spark.sql(statement.replace("{t}", f"delta.`{path}`").replace("{s}", f"delta.`{source}`")
+                  .replace("{p}", properties))
+    for setting in [s.split("=")[0][4:] for s in statements if s.startswith("SET ")]:
+        spark.conf.set(setting, BEFORE[setting]) if setting in BEFORE else spark.conf.unset(setting)
+    history = spark.sql(f"DESCRIBE HISTORY delta.`{path}`").collect()
+    expected = {"versions": {}, "changes": None, "times": []}
+    for version in range(len(history)):
+        expected["versions"][str(version)] = rows(reader("versionAsOf", version).load(path))
     if changes_from is not None:
-        feed = (spark.read.format("delta").option("readChangeFeed", "true")
-                .option("startingVersion", changes_from).load(path).drop("_commit_timestamp"))
+        feed = (reader("readChangeFeed", "true").option("startingVersion", changes_from)
+                .load(path).drop("_commit_timestamp"))
         expected["changes"] = {"from": changes_from, "rows": rows(feed)}
-    with open(f"{WORK}/{name}/expected.json", "w", encoding="utf-8") as file:
+    if times:
+        commits = sorted(round(row["timestamp"].timestamp() * 1000) for row in history)
+        moments = {at + by for at in commits for by in (-1, 0)} | {commits[-1] + 1}
+        expected["times"] = [[at, rows_at(path, at)] for at in sorted(moments)]
+    pack(name, expected)
+
+
+def reader(option, value):
+    return spark.read.format("delta").option(option, value)
+
+
+def rows_at(path, at):
+    moment = datetime.datetime.fromtimestamp(at / 1000, datetime.timezone.utc)
+    text_of_moment = moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:23]
+    try:
+        return rows(reader("timestampAsOf", text_of_moment).load(path))
+    except Exception as error:  # noqa: BLE001 (a time outside of the table's)
+        if "DELTA_TIMESTAMP" not in str(error):
+            raise
+        return None
+
+
+def pack(name, expected):
+    place = f"{WORK}/{name}"
+    with open(f"{place}/expected.json", "w", encoding="utf-8") as file:
         json.dump(expected, file, ensure_ascii=False)
-    for crc in glob.glob(f"{path}/**/.*.crc", recursive=True):
+    for crc in glob.glob(f"{place}/**/.*.crc", recursive=True):
         os.remove(crc)
+    for file in glob.glob(f"{place}/*/_delta_log/*.*"):
+        modified = os.stat(file).st_mtime_ns // 1_000_000
+        if not file.endswith(".parquet"):
+            body = open(file, "rb").read()
+            for found in (WORK, urllib.parse.quote(WORK)):
+                body = body.replace(found.encode(), b"/spark-tables")
+            open(file, "wb").write(body)
+        # A whole millisecond is not above itself once it went through a float.
+        os.utime(file, ns=(modified * 1_000_000 + 500_000,) * 2)
     os.makedirs(OUT, exist_ok=True)
     with tarfile.open(f"{OUT}/{name.replace(' ', '-')}.tar.gz", "w:gz", compresslevel=9) as archive:
-        archive.add(f"{WORK}/{name}", arcname=".")
-    print(name, newest, flush=True)
+        archive.add(place, arcname=".")
+    print(name, len(expected["versions"]), os.path.getsize(archive.name), flush=True)
 
 
+BEFORE = {"spark.sql.session.timeZone": "UTC"}
 PROPERTIES = "'delta.enableDeletionVectors'='true'"
 FEED = PROPERTIES + ",'delta.enableChangeDataFeed'='true'"
 
@@ -169,23 +216,117 @@ make("column mapping by id", [
     "INSERT INTO {t} SELECT id, named_struct('x', int(id), 'y', array(named_struct('z', 1))) FROM range(5)",
     "ALTER TABLE {t} RENAME COLUMN id TO key", "UPDATE {t} SET key = -1 WHERE key = 2",
     "DELETE FROM {t} WHERE key = 3"], None, FEED)
+make("partitioned by short integer double binary", [
+    "CREATE TABLE {t} (v INT, s SHORT, i INT, d DOUBLE, bi BINARY) USING delta"
+    " PARTITIONED BY (s, i, d, bi)",
+    "INSERT INTO {t} VALUES (1, -32768, 2147483647, 0.1, X'010203'), (2, null, null, null, null),"
+    " (3, 1, 0, double('-Infinity'), X'41'), (4, 1, 0, -1.5e-300, X'')"])
 make("widened", [
-    "CREATE TABLE {t} (a BYTE, b SHORT, c INT, d FLOAT, e DECIMAL(5,2), f DATE, g INT, h INT) USING delta"
-    " TBLPROPERTIES ('delta.enableTypeWidening'='true', 'delta.feature.timestampNtz'='supported')",
-    "INSERT INTO {t} VALUES (1, 2, 3, 0.1, 1.25, DATE'2024-01-01', 7, 8)",
+    "CREATE TABLE {t} (a BYTE, b SHORT, c INT, d FLOAT, e DECIMAL(5,2), f DATE, g INT, h INT, p BYTE,"
+    " s STRUCT<x:SHORT>, l ARRAY<BYTE>, m MAP<BYTE,DATE>) USING delta PARTITIONED BY (p) TBLPROPERTIES"
+    " ('delta.enableTypeWidening'='true', 'delta.feature.timestampNtz'='supported')",
+    "INSERT INTO {t} VALUES (1, 2, 3, 0.1, 1.25, DATE'2024-01-01', 7, 8, 1, named_struct('x', 5S),"
+    " array(1Y, null), map(1Y, DATE'2024-02-29'))",
     "ALTER TABLE {t} CHANGE COLUMN a TYPE INT", "ALTER TABLE {t} CHANGE COLUMN b TYPE LONG",
     "ALTER TABLE {t} CHANGE COLUMN c TYPE DOUBLE", "ALTER TABLE {t} CHANGE COLUMN d TYPE DOUBLE",
     "ALTER TABLE {t} CHANGE COLUMN e TYPE DECIMAL(20,4)",
     "ALTER TABLE {t} CHANGE COLUMN f TYPE TIMESTAMP_NTZ", "ALTER TABLE {t} CHANGE COLUMN g TYPE DECIMAL(12,2)",
+    "ALTER TABLE {t} CHANGE COLUMN p TYPE INT", "ALTER TABLE {t} CHANGE COLUMN s.x TYPE INT",
+    "ALTER TABLE {t} CHANGE COLUMN l.element TYPE LONG", "ALTER TABLE {t} CHANGE COLUMN m.key TYPE INT",
+    "ALTER TABLE {t} CHANGE COLUMN m.value TYPE TIMESTAMP_NTZ",
     "INSERT INTO {t} VALUES (2147483647, 9223372036854775807, 0.5, 0.1, 123456789.1234,"
-    " TIMESTAMP_NTZ'2024-01-01 12:00:00.000001', 1234567890.25, 8)"])
-make("checked generated identity clustered", [
-    "CREATE TABLE {t} (id LONG GENERATED ALWAYS AS IDENTITY, at TIMESTAMP,"
-    " day DATE GENERATED ALWAYS AS (CAST(at AS DATE))) USING delta CLUSTER BY (at) TBLPROPERTIES"
-    " ('delta.checkpointPolicy'='v2', 'delta.checkpointInterval'='2',"
-    " 'delta.enableInCommitTimestamps'='true')",
+    " TIMESTAMP_NTZ'2024-01-01 12:00:00.000001', 1234567890.25, 8, 100000, named_struct('x', 100000),"
+    " array(9223372036854775807L), map(100000, TIMESTAMP_NTZ'2024-02-29 00:00:00.5'))"])
+make("clustered", [
+    "CREATE TABLE {t} (id LONG, s STRUCT<at:DATE>) USING delta CLUSTER BY (id, s.at)",
+    "INSERT INTO {t} SELECT id, named_struct('at', DATE'2024-01-01' + int(id)) FROM range(40)",
+    "INSERT INTO {t} SELECT id, named_struct('at', DATE'2024-01-01' - int(id)) FROM range(40, 80)",
+    "OPTIMIZE {t}", "ALTER TABLE {t} CLUSTER BY (id)", "DELETE FROM {t} WHERE id % 3 = 0",
+    "OPTIMIZE {t} FULL"])
+make("generated identity default checked", [
+    "CREATE TABLE {t} (id LONG GENERATED ALWAYS AS IDENTITY (START WITH 7 INCREMENT BY -3),"
+    " other LONG GENERATED BY DEFAULT AS IDENTITY, at TIMESTAMP NOT NULL,"
+    " day DATE GENERATED ALWAYS AS (CAST(at AS DATE)), kind STRING DEFAULT 'plain', c CHAR(4), v VARCHAR(5))"
+    " USING delta PARTITIONED BY (day) TBLPROPERTIES ('delta.feature.allowColumnDefaults'='supported')",
     "ALTER TABLE {t} ADD CONSTRAINT later CHECK (at > '2000-01-01')",
-    "INSERT INTO {t} (at) VALUES (TIMESTAMP'2024-01-01T10:00:00Z'), (TIMESTAMP'2024-01-02T00:00:00Z')",
-    "INSERT INTO {t} (at) VALUES (TIMESTAMP'2025-01-01T10:00:00Z')", "OPTIMIZE {t}"])
+    "INSERT INTO {t} (at, c, v) VALUES (TIMESTAMP'2024-01-01T10:00:00Z', 'abcd', 'b'),"
+    " (TIMESTAMP'2024-01-02T00:00:00Z', null, '')",
+    "ALTER TABLE {t} ALTER COLUMN kind SET DEFAULT 'fancy'",
+    "INSERT INTO {t} (at, other) VALUES (TIMESTAMP'2025-01-01T10:00:00Z', -1)",
+    "UPDATE {t} SET kind = DEFAULT WHERE other = 1"])
+for form in ("json", "parquet"):
+    make(f"v2 checkpoints {form}", [
+        f"SET spark.databricks.delta.checkpointV2.topLevelFileFormat={form}",
+        "SET spark.databricks.delta.checkpoint.partSize=4",
+        "CREATE TABLE {t} (id LONG, part INT) USING delta PARTITIONED BY (part) TBLPROPERTIES ({p},"
+        " 'delta.checkpointPolicy'='v2', 'delta.checkpointInterval'='2')",
+        "INSERT INTO {t} SELECT id, id % 3 FROM range(30)", "DELETE FROM {t} WHERE id IN (1, 2)",
+        "UPDATE {t} SET part = 7 WHERE id < 6", "DELETE FROM {t} WHERE part = 7"],
+        properties=PROPERTIES)
+make("multi part checkpoints with struct stats", [
+    "SET spark.databricks.delta.checkpoint.partSize=4",
+    "CREATE TABLE {t} (id LONG, part DATE, name STRING) USING delta PARTITIONED BY (part) TBLPROPERTIES ({p},"
+    " 'delta.checkpoint.writeStatsAsStruct'='true', 'delta.checkpoint.writeStatsAsJson'='false',"
+    " 'delta.checkpointInterval'='2')",
+    "INSERT INTO {t} SELECT id, DATE'2024-01-01' + int(id % 3), concat('n', id) FROM range(30)",
+    "DELETE FROM {t} WHERE id IN (1, 2)", "INSERT INTO {t} VALUES (100, null, null)",
+    "UPDATE {t} SET name = null WHERE id = 7"], properties=PROPERTIES)
+make("in-commit timestamps from the start", [
+    "CREATE TABLE {t} (id LONG) USING delta TBLPROPERTIES ('delta.enableInCommitTimestamps'='true')",
+    "INSERT INTO {t} SELECT id FROM range(3)", "DELETE FROM {t} WHERE id = 1",
+    "INSERT INTO {t} VALUES (9)"], times=True)
+make("in-commit timestamps later", [
+    "CREATE TABLE {t} (id LONG) USING delta", "INSERT INTO {t} SELECT id FROM range(3)",
+    "DELETE FROM {t} WHERE id = 1",
+    "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableInCommitTimestamps'='true')",
+    "INSERT INTO {t} VALUES (9)", "INSERT INTO {t} VALUES (10)"], times=True)
+make("shallow clone", [
+    "CREATE TABLE {s} (id LONG, name STRING, part STRING) USING delta PARTITIONED BY (part)"
+    " TBLPROPERTIES ({p})",
+    "INSERT INTO {s} SELECT id, concat('n', id), if(id % 2 = 0, 'even', 'o d%d') FROM range(10)",
+    "DELETE FROM {s} WHERE id = 4", "CREATE TABLE {t} SHALLOW CLONE {s}",
+    "INSERT INTO {t} VALUES (100, 'own', 'even')", "DELETE FROM {t} WHERE id IN (2, 100)",
+    "DELETE FROM {s} WHERE id > 5", "UPDATE {t} SET name = 'changed' WHERE id = 3"],
+    properties=PROPERTIES)
+make("row tracking", [
+    "CREATE TABLE {t} (id LONG, name STRING) USING delta TBLPROPERTIES ({p},"
+    " 'delta.enableRowTracking'='true')",
+    "INSERT INTO {t} SELECT id, concat('n', id) FROM range(10)",
+    "UPDATE {t} SET name = 'changed' WHERE id < 3", "DELETE FROM {t} WHERE id = 5",
+    "MERGE INTO {t} t USING (SELECT id FROM range(8, 12)) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET"
+    " name = 'merged' WHEN NOT MATCHED THEN INSERT (id, name) VALUES (s.id, 'new')", "OPTIMIZE {t}"],
+    0, FEED)
+make("change feed across columns", [
+    "CREATE TABLE {t} (id LONG, part INT) USING delta PARTITIONED BY (part) TBLPROPERTIES"
+    " ('delta.enableChangeDataFeed'='true')",
+    "INSERT INTO {t} SELECT id, id % 2 FROM range(6)", "UPDATE {t} SET id = id + 10 WHERE id = 3",
+    "ALTER TABLE {t} ADD COLUMN (name STRING FIRST, s STRUCT<x:INT>)",
+    "INSERT INTO {t} VALUES ('new', 7, 0, named_struct('x', 1))",
+    "ALTER TABLE {t} ADD COLUMN (s.y STRING)", "UPDATE {t} SET name = 'set', s.y = 'y' WHERE part = 0",
+    "DELETE FROM {t} WHERE id = 1"], 0)
+for zone in ("UTC", "America/Los_Angeles"):
+    times = ", ".join(f"TIMESTAMP'{at}'" for at in (["0001-01-01 00:00:00", "1582-10-04 23:59:59.999999",
+        "1582-10-15 00:00:00", "1899-12-31 23:59:59.5"] if zone == "UTC" else []) + ["1970-01-01 00:00:00",
+        "2024-02-29 12:34:56.789123"])
+    values = (f"SELECT posexplode(array(DATE'0001-01-01', DATE'0099-12-31', DATE'0100-03-01',"
+              " DATE'0300-03-01', DATE'1000-02-28', DATE'1500-02-28', DATE'1500-03-01', DATE'1582-10-04',"
+              f" DATE'1582-10-15', DATE'2024-02-29', null)) AS (n, d), array({times}) AS ts")
+    insert = ("INSERT INTO {t} SELECT n, d, ts[n % size(ts)], array(d, null),"
+              f" named_struct('m', map(n, ts[n % size(ts)])) FROM ({values})")
+    modes = [("INT96", "LEGACY"), ("TIMESTAMP_MICROS", "LEGACY"), ("TIMESTAMP_MILLIS", "LEGACY"),
+             ("INT96", "CORRECTED"), ("TIMESTAMP_MICROS", "CORRECTED")]
+    make(f"legacy calendar {zone.replace('/', ' ')}", [
+        f"SET spark.sql.session.timeZone={zone}",
+        "CREATE TABLE {t} (n INT, d DATE, ts TIMESTAMP, l ARRAY<DATE>, s STRUCT<m:MAP<INT,TIMESTAMP>>)"
+        " USING delta"] + [statement for stored, mode in modes for statement in (
+            f"SET spark.sql.parquet.outputTimestampType={stored}",
+            f"SET spark.sql.parquet.datetimeRebaseModeInWrite={mode}",
+            f"SET spark.sql.parquet.int96RebaseModeInWrite={mode}", insert)])
+make("legacy calendar refused", [
+    "SET spark.sql.session.timeZone=America/Los_Angeles",
+    "SET spark.sql.parquet.datetimeRebaseModeInWrite=LEGACY",
+    "SET spark.sql.parquet.outputTimestampType=TIMESTAMP_MICROS",
+    "CREATE TABLE {t} (ts TIMESTAMP) USING delta",
+    "INSERT INTO {t} VALUES (TIMESTAMP'1850-01-01 00:00:00')"])
 spark.stop()
 shutil.rmtree(WORK)
