@@ -106,8 +106,9 @@ function suite(version: typeof VERSIONS[number]): void {
     writeFileSync(join(folder, 'script'), PIPELINE)
     expect(await psql('-f', join(folder, 'script'))).toBe('5000\n0|1786785\n')
     rmSync(folder, { recursive: true, force: true })
-    const child = spawn(join(POSTGRES_CLIENTS, 'psql'), ['-X', '-d', words, '-c',
-      'SELECT pg_sleep(60)'], { env: clientEnvironment(through), stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(join(POSTGRES_CLIENTS, 'psql'),
+      ['-X', '-d', words, '-c', 'SELECT pg_sleep(60)'],
+      { env: clientEnvironment(through), stdio: ['ignore', 'ignore', 'pipe'] })
     let stderr = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text })
     await poll('it sleeps', 5_000, async () => await trusted.owner.value(
