@@ -97,7 +97,8 @@ function masked(text: string): string {
     .replaceAll(/\b(process|PID|pid) \d+/gi, '$1 N')
     .replaceAll(/\bOID \d+/g, 'OID N')
     .replaceAll(/\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, 'UUIDv7')
-    .replaceAll(/^Publications:\n {4}"slipway"\n/gm, '')
+    .replaceAll(/^ {4}"slipway"\n/gm, '')
+    .replaceAll(/^Publications:\n(?! {4}")/gm, '')
 }
 
 async function runSuite(
