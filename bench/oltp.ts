@@ -2,18 +2,20 @@
  * OLTP: one gateway process, PgBouncer (session mode) before the same PostgreSQL, and PostgreSQL's
  * own socket and --direct-port; interleaved, each round in another order, routing on.
  *
- * Arguments: parts among throughput, connect, copy, latency (none: all), and seconds=8 rounds=3
- * clients=4,16,64 megabytes=1024.
+ * Arguments: parts among throughput, connect, copy, latency, large-row, idle (none: all), and
+ * seconds=8 rounds=3 clients=4,16,64 megabytes=1024 idle=5000.
  */
 import { startOltpBed, type OltpOptions, type OltpPart } from './oltp/bed.ts'
 import { connectPart } from './oltp/connect.ts'
 import { copyPart } from './oltp/copy.ts'
+import { idlePart, largeRowPart } from './oltp/memory.ts'
 import { latencyPart } from './oltp/latency.ts'
 import { throughputPart } from './oltp/throughput.ts'
 import type { Bar, BenchReport } from './support/report.ts'
 
 const PARTS: Readonly<Record<string, OltpPart>> = {
   throughput: throughputPart, connect: connectPart, copy: copyPart, latency: latencyPart,
+  'large-row': largeRowPart, idle: idlePart,
 }
 
 export async function bench(args: readonly string[]): Promise<BenchReport> {
@@ -41,6 +43,6 @@ function readOptions(args: readonly string[]): OltpOptions {
   return {
     seconds: Number(given.get('seconds') ?? 8), rounds: Number(given.get('rounds') ?? 3),
     clients: (given.get('clients') ?? '4,16,64').split(',').map(Number),
-    megabytes: Number(given.get('megabytes') ?? 1024),
+    megabytes: Number(given.get('megabytes') ?? 1024), idle: Number(given.get('idle') ?? 5000),
   }
 }

@@ -1,9 +1,11 @@
 /** What every part of `bench oltp` is measured on, and how rounds are interleaved. */
+import { rmSync } from 'node:fs'
 import { freePort } from '../../src/base/free-port.ts'
+import { selfSigned } from '../../test/support/certificates.ts'
 import {
   initialisePgbench, pgbenchTally, startPgbench, tpsOf,
 } from '../../test/support/pgbench.ts'
-import { Slipway } from '../../test/support/slipway.ts'
+import { Slipway, temporaryFolder } from '../../test/support/slipway.ts'
 import type { Address } from '../../test/support/sql-client.ts'
 import { startPgBouncer } from '../support/pgbouncer.ts'
 import { cpuTimeOf } from '../support/process-cpu.ts'
@@ -29,6 +31,8 @@ export interface OltpOptions {
   readonly clients: readonly number[]
   /** Of a COPY. */
   readonly megabytes: number
+  /** Clients that do nothing. */
+  readonly idle: number
 }
 
 export type OltpPart = (bed: OltpBed, options: OltpOptions) => Promise<BenchReport>
@@ -37,12 +41,15 @@ const SCALE = 10
 
 export async function startOltpBed(): Promise<OltpBed> {
   const directPort = await freePort('127.0.0.1')
+  const folder = temporaryFolder('oltp')
+  const certificate = selfSigned(folder, 'localhost')
   const slipway = await Slipway.start({
-    args: ['--gateway-processes', '1', '--direct-port', String(directPort)] })
+    args: ['--gateway-processes', '1', '--direct-port', String(directPort),
+      '--tls-cert', certificate.certFile, '--tls-key', certificate.keyFile] })
   try {
     await using client = await slipway.connect()
     await initialisePgbench(slipway.address, client, SCALE)
-    const bouncer = await startPgBouncer(slipway)
+    const bouncer = await startPgBouncer(slipway, certificate)
     return {
       ways: {
         gateway: { name: 'gateway', address: slipway.address, pid: slipway.partPid('gateway-1') },
@@ -54,6 +61,7 @@ export async function startOltpBed(): Promise<OltpBed> {
       [Symbol.asyncDispose]: async () => {
         await bouncer[Symbol.asyncDispose]()
         await slipway[Symbol.asyncDispose]()
+        rmSync(folder, { recursive: true, force: true })
       },
     }
   } catch (error) {
@@ -87,6 +95,7 @@ export async function runPgbench(way: Way, options: {
   readonly seconds: number
   readonly clients: number
   readonly args: readonly string[]
+  readonly isSecure?: boolean
 }): Promise<PgbenchRound> {
   const before = way.pid === null ? null : cpuTimeOf(way.pid)
   const { status, output } = await startPgbench(way.address, options).done

@@ -1,10 +1,11 @@
 /** PgBouncer in session mode before the same PostgreSQL socket: what our gateway is held to. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chownSync, copyFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from '../../src/base/free-port.ts'
 import { commandPath } from '../../test/support/cache.ts'
+import type { Certificate } from '../../test/support/certificates.ts'
 import { poll } from '../../test/support/poll.ts'
 import { serverSocket } from '../../test/support/server-socket.ts'
 import { temporaryFolder, type Slipway } from '../../test/support/slipway.ts'
@@ -17,7 +18,9 @@ export interface PgBouncer extends AsyncDisposable {
   readonly direct: Address
 }
 
-export async function startPgBouncer(slipway: Slipway): Promise<PgBouncer> {
+/** With TLS for clients that ask for it. */
+export async function startPgBouncer(slipway: Slipway, certificate: Certificate)
+  : Promise<PgBouncer> {
   const program = commandPath('pgbouncer')
   if (program === null) throw new Error('pgbouncer is missing: node test/provision.js tools')
   // PGDATA is closed to others, so PgBouncer runs as its owner; it refuses to run as root.
@@ -30,8 +33,11 @@ export async function startPgBouncer(slipway: Slipway): Promise<PgBouncer> {
   const users = join(folder, 'users')
   const config = join(folder, 'pgbouncer.ini')
   writeFileSync(users, `"${user}" "${password}"\n`)
-  writeFileSync(config, configuration({ database, users, port, server }))
-  for (const path of [folder, users, config]) chownSync(path, uid, gid)
+  const own = { certFile: join(folder, 'crt'), keyFile: join(folder, 'key') }
+  copyFileSync(certificate.certFile, own.certFile)
+  copyFileSync(certificate.keyFile, own.keyFile)
+  writeFileSync(config, configuration({ database, users, port, server, certificate: own }))
+  for (const path of [folder, users, config, ...Object.values(own)]) chownSync(path, uid, gid)
   const child = spawn(program, ['-q', config], { stdio: 'ignore', uid, gid })
   const address = { host: '127.0.0.1', port, user, password, database }
   const stop = async (): Promise<void> => {
@@ -56,7 +62,7 @@ export async function startPgBouncer(slipway: Slipway): Promise<PgBouncer> {
 
 function configuration(options: {
   database: string; users: string; port: number
-  server: { readonly directory: string; readonly port: number }
+  server: { readonly directory: string; readonly port: number }; certificate: Certificate
 }): string {
   return `[databases]
 ${options.database} = host=${options.server.directory} port=${options.server.port}
@@ -64,6 +70,9 @@ ${options.database} = host=${options.server.directory} port=${options.server.por
 listen_addr = 127.0.0.1
 listen_port = ${options.port}
 unix_socket_dir =
+client_tls_sslmode = allow
+client_tls_cert_file = ${options.certificate.certFile}
+client_tls_key_file = ${options.certificate.keyFile}
 auth_type = scram-sha-256
 auth_file = ${options.users}
 pool_mode = session

@@ -35,11 +35,13 @@ export interface PgbenchRun {
   readonly done: Promise<{ readonly status: number | null; readonly output: string }>
 }
 
-export function startPgbench(
-  address: Address, options: { clients: number; seconds: number; args?: readonly string[] },
-): PgbenchRun {
+/** `isSecure`: over TLS; without, never. */
+export function startPgbench(address: Address, options: { readonly clients: number
+  readonly seconds: number; readonly args?: readonly string[]; readonly isSecure?: boolean })
+  : PgbenchRun {
   const env = { ...cleanEnvironment(), PGHOST: address.host, PGPORT: String(address.port),
-    PGUSER: address.user, PGPASSWORD: address.password, PGDATABASE: address.database }
+    PGUSER: address.user, PGPASSWORD: address.password, PGDATABASE: address.database,
+    PGSSLMODE: options.isSecure === true ? 'require' : 'disable' }
   const child = spawn('pgbench', ['-n', '-c', String(options.clients), '-j', '2', '-T',
     String(options.seconds), ...options.args ?? [], address.database],
   { env, stdio: ['ignore', 'pipe', 'pipe'] })
