@@ -1,5 +1,5 @@
 /**
- * Two projects: everything that needs no running Slipway, and the black-box tests under
+ * Three projects: everything that needs no running Slipway, and the black-box tests under
  * test/e2e, which share one instance and one reader process (test/support/global-setup.ts).
  * Two workers: the suite is made for two cores.
  */
@@ -15,7 +15,7 @@ export default defineConfig({
         test: {
           name: 'rooms',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**'],
+          exclude: ['test/e2e/**', 'test/readers/**'],
           testTimeout: 240_000,
           hookTimeout: 240_000,
           sequence: { groupOrder: 0 },
@@ -30,6 +30,16 @@ export default defineConfig({
           testTimeout: 600_000,
           hookTimeout: 600_000,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'readers',
+          include: ['test/readers/**/*.test.ts'],
+          testTimeout: 240_000,
+          hookTimeout: 240_000,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

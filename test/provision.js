@@ -5,7 +5,8 @@
  * V2  One at a time: a second run waits for the first.
  * V3  What cannot be had costs one clear line, never a stack trace, and the rest goes on.
  *
- * Run: node test/provision.js [tools|python|jars|tpch|tpch1|postgres]…   (no name: all but tpch1)
+ * Run: node test/provision.js [tools|python|jars|tpch|tpch1|postgres|engines]…
+ *      (no name: all but tpch1 and engines)
  * Cache: SLIPWAY_TEST_CACHE, else .cache in the project's root.
  */
 import { spawnSync } from 'node:child_process'
@@ -22,6 +23,8 @@ const PYTHON_PACKAGES = [
   'duckdb==1.1.3', 'deltalake==1.6.6', 'pyarrow', 'psycopg[binary]', 'pyspark==4.2.0', 'pandas<3',
   'asyncpg==0.32.0', 'sqlalchemy==2.1.9',
 ]
+/** For `npm run test:readers` only: 1.3 GB. */
+const ENGINE_PACKAGES = ['deltalake==1.6.6', 'polars==2.1.0', 'chdb==4.4.0', 'pandas<3', 'pyarrow']
 /** Debian's packages by the command, or the file, that each brings. */
 const COMMANDS = {
   psql: 'postgresql-client', pgbench: 'postgresql-contrib', pgbouncer: 'pgbouncer',
@@ -44,9 +47,10 @@ const JDBC = '42.7.14'
 const SPARK_JARS = ['delta-spark_', 'delta-storage-', 'delta-kernel-api-', 'delta-kernel-defaults-']
 
 const STEPS = {
-  tools: installCommands, python: makePython, jars: fetchJars, tpch: () => makeTpch('0.1'),
+  tools: installCommands, python: () => makePython('python', PYTHON_PACKAGES), jars: fetchJars, tpch: () => makeTpch('0.1'),
   postgres: buildPostgresTests,
-  // For the benchmark only.
+  // For commands of their own.
+  engines: () => makePython('engines', ENGINE_PACKAGES),
   tpch1: () => makeTpch('1'),
 }
 const TEST_STEPS = ['tools', 'python', 'jars', 'tpch', 'postgres']
@@ -130,11 +134,11 @@ function isCommand(name) {
   return paths.some((path) => path !== '' && existsSync(join(path, name)))
 }
 
-function makePython() {
-  once('python', PYTHON_PACKAGES.join(' '), (folder) => {
+function makePython(name, packages) {
+  once(name, packages.join(' '), (folder) => {
     run('python3', ['-m', 'venv', folder])
     run(join(folder, 'bin/python'), ['-m', 'pip', 'install', '-q', '--disable-pip-version-check',
-      ...PYTHON_PACKAGES])
+      ...packages])
   })
 }
 

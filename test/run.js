@@ -49,7 +49,7 @@ async function everything() {
 async function runTests() {
   const folder = mkdtempSync(join(tmpdir(), 'slipway-report-'))
   const report = join(folder, 'report.json')
-  const status = await run([VITEST, 'run', '--reporter=default', '--reporter=json',
+  const status = await run([VITEST, 'run', '--project', 'rooms', '--project', 'e2e', '--reporter=default', '--reporter=json',
     `--outputFile.json=${report}`])
   try {
     return { status, report: JSON.parse(readFileSync(report, 'utf8')) }
