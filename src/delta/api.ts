@@ -13,7 +13,7 @@ export { column, parseSchema, printSchema, type DataType, type StructField, type
 export { addColumn, commentOn, dropColumn, enableColumnMapping, physicalName, renameColumn }
   from './column-mapping.ts'
 export { widenColumn } from './type-widening.ts'
-export { setProperties, unsetProperties } from './table-properties.ts'
+export { logRetentionMs, setProperties, unsetProperties } from './table-properties.ts'
 export { partitionFolder, partitionText } from './partitioning.ts'
 export { DeltaTable, type CreateOptions, type TableOptions } from './table.ts'
 export type { Snapshot } from './snapshot.ts'

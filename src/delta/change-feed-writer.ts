@@ -50,7 +50,8 @@ export async function writeChangeFiles(options: {
     const partitionValues = inside[0]?.file.partitionValues ?? {}
     await using staged = await rewriteStaged({ storage, rewriter: options.rewriter, metadata,
       sources: inside.map((change) => sourceOf(storage, change)), clusterBy: [],
-      fileBytes: targetFileBytes(metadata), rowGroupRows: null, signal: options.signal })
+      fileBytes: targetFileBytes(metadata), rowGroupRows: null, rowIds: null,
+      signal: options.signal })
     const folder = `_change_data/${partitionFolder(metadata, partitionValues)}`
     for (const { path, file } of await staged.adopt(folder)) {
       written.push({ path, partitionValues, size: file.sizeBytes, dataChange: false })

@@ -11,6 +11,7 @@ export function commitInfoOf(options: {
   readonly timestampMs: number
   readonly operationMetrics?: Readonly<Record<string, string>>
   readonly isBlindAppend: boolean
+  readonly tags?: Readonly<Record<string, string>>
   readonly metadata: Metadata
 }): CommitInfo {
   const keepsTime = options.metadata.configuration['delta.enableInCommitTimestamps'] === 'true'
@@ -23,6 +24,7 @@ export function commitInfoOf(options: {
       : { operationMetrics: options.operationMetrics },
     engineInfo: 'Slipway',
     isBlindAppend: options.isBlindAppend,
+    ...options.tags === undefined ? {} : { tags: options.tags },
     txnId: randomUUID(),
   }
 }

@@ -5,18 +5,22 @@
  * OZ1  The rows of the table are the same before and after: every commit is `dataChange: false`.
  * OZ2  Appends of others never conflict with it. Where another writer has removed or changed a
  *      file meanwhile, that bin alone is given up.
- * OZ3  Memory is the rewriter's and one action a file. Killed at any moment it leaves the table
+ * OZ3  A table that says itself what it is clustered by is clustered by that, and files that
+ *      another implementation clustered are left to it. Rows keep their ids where they have any.
+ * OZ4  Memory is the rewriter's and one action a file. Killed at any moment it leaves the table
  *      as it was, and files that VACUUM removes.
  */
 import { SlipwayError } from '../base/errors.ts'
 import { failpoint } from '../base/failpoint.ts'
 import type { AddFile } from './actions.ts'
-import { physicalName } from './column-mapping.ts'
+import { CLUSTERING_DOMAIN, CLUSTERING_PROVIDER, clusteringColumns } from './clustering.ts'
+import { mappingMode, physicalName } from './column-mapping.ts'
 import { deletionVectorId } from './deletion-vector.ts'
 import { CLUSTERED_TAG, clusteredBy, planOptimize, type OptimizeBin } from './optimize-plan.ts'
 import type { ParquetRewriter } from './parquet-rewriter.ts'
 import { requireWritable } from './protocol.ts'
 import { discardFiles, rewriteSource, rewriteStaged } from './rewritten-files.ts'
+import { rowIdColumns } from './row-tracking.ts'
 import type { Snapshot } from './snapshot.ts'
 import { numRecordsOf } from './stats.ts'
 import type { DeltaTable } from './table.ts'
@@ -26,7 +30,7 @@ import type { Version } from './version.ts'
 export interface OptimizeOptions {
   readonly table: DeltaTable
   readonly rewriter: ParquetRewriter
-  /** Logical names of top-level columns; absent: files are packed only. */
+  /** Logical names of top-level columns; absent: the table's own, else files are packed only. */
   readonly clusterBy?: readonly string[]
   /** Absent: the table's `delta.targetFileSize`, else 128 MiB. */
   readonly fileBytes?: number
@@ -48,6 +52,13 @@ export interface OptimizeReport {
   readonly binsSkipped: number
 }
 
+interface Clustering {
+  /** Physical names; empty: files are packed only. */
+  readonly columns: readonly string[]
+  /** They are the table's own. */
+  readonly isTables: boolean
+}
+
 interface Rewrite { readonly bin: OptimizeBin; readonly adds: readonly AddFile[] }
 
 /** Commits of others that win against one of ours before it gives up. */
@@ -62,9 +73,11 @@ export async function optimize(options: OptimizeOptions): Promise<OptimizeReport
   const { table } = options
   const snapshot = await table.latest()
   requireWritable(snapshot.protocol, snapshot.metadata)
-  const clusterBy = clusterColumns(snapshot, options.clusterBy ?? [])
+  requireRewritable(snapshot)
+  const clustering = clusteringOf(snapshot, options.clusterBy ?? [])
   const fileBytes = options.fileBytes ?? targetFileBytes(snapshot.metadata)
-  const bins = planOptimize(snapshot.files(), { fileBytes, clusterBy })
+  const bins = planOptimize(filesToPlan(snapshot, clustering),
+    { fileBytes, clusterBy: clustering.columns })
   if (options.dryRun === true) {
     return reportOf(null, bins.map((bin) => ({ bin, adds: [] })), 0)
   }
@@ -73,14 +86,42 @@ export async function optimize(options: OptimizeOptions): Promise<OptimizeReport
   let doneBytes = 0
   try {
     for (const bin of bins) {
-      done.push(await rewriteBin(options, snapshot, bin, { clusterBy, fileBytes }))
+      done.push(await rewriteBin(options, snapshot, bin, { clustering, fileBytes }))
       options.onProgress?.(doneBytes += bin.bytes, total)
     }
     failpoint('optimize.before-commit')
-    return await commit(options, done, clusterBy)
+    return await commit(options, done, clustering)
   } catch (error) {
     await discard(table, done)
     throw error
+  }
+}
+
+/** What Spark calls the ids' columns in files of this mode is nowhere said. */
+function requireRewritable({ metadata }: Snapshot): void {
+  if (rowIdColumns(metadata) === null || mappingMode(metadata) !== 'id') return
+  throw new SlipwayError('delta-unsupported',
+    'a table with row tracking and columns mapped by id is not rewritten')
+}
+
+/** OZ3. */
+function clusteringOf(snapshot: Snapshot, names: readonly string[]): Clustering {
+  const own = clusteringColumns(snapshot.domain(CLUSTERING_DOMAIN))
+  if (own.length === 0) return { columns: clusterColumns(snapshot, names), isTables: false }
+  if (names.length > 0) {
+    throw new SlipwayError('usage', 'the table has clustering columns of its own: name none')
+  }
+  if (own.some((path) => path.length > 1)) {
+    throw new SlipwayError('delta-unsupported',
+      'the table is clustered by a field of a struct, which Slipway does not do yet')
+  }
+  return { columns: own.flat(), isTables: true }
+}
+
+function * filesToPlan(snapshot: Snapshot, { isTables }: Clustering): Generator<AddFile> {
+  for (const file of snapshot.files()) {
+    const provider = file.clusteringProvider ?? CLUSTERING_PROVIDER
+    if (!isTables || provider === CLUSTERING_PROVIDER) yield file
   }
 }
 
@@ -100,16 +141,18 @@ function clusterColumns(snapshot: Snapshot, names: readonly string[]): readonly 
 }
 
 async function rewriteBin(options: OptimizeOptions, snapshot: Snapshot, bin: OptimizeBin,
-  how: { readonly clusterBy: readonly string[]; readonly fileBytes: number }): Promise<Rewrite> {
+  how: { readonly clustering: Clustering; readonly fileBytes: number }): Promise<Rewrite> {
   const { storage } = options.table
+  const { columns: clusterBy, isTables } = how.clustering
   await using staged = await rewriteStaged({ storage, rewriter: options.rewriter,
-    metadata: snapshot.metadata, signal: options.signal, ...how,
-    rowGroupRows: how.clusterBy.length === 0 ? null : rowGroupRows(bin, how.fileBytes),
+    metadata: snapshot.metadata, signal: options.signal, clusterBy,
+    fileBytes: how.fileBytes, rowIds: rowIdColumns(snapshot.metadata),
+    rowGroupRows: clusterBy.length === 0 ? null : rowGroupRows(bin, how.fileBytes),
     sources: bin.files.map((file) => rewriteSource(storage, file)) })
   failpoint('optimize.after-rewrite')
   const adds = await staged.addFiles(snapshot.metadata, bin.partitionValues, {
-    dataChange: false, ...how.clusterBy.length === 0 ? {}
-      : { tags: { [CLUSTERED_TAG]: clusteredBy(how.clusterBy) } } })
+    dataChange: false, ...isTables ? { clusteringProvider: CLUSTERING_PROVIDER } : {},
+    ...clusterBy.length === 0 ? {} : { tags: { [CLUSTERED_TAG]: clusteredBy(clusterBy) } } })
   failpoint('optimize.after-adopt')
   return { bin, adds }
 }
@@ -126,13 +169,15 @@ function rowGroupRows(bin: OptimizeBin, fileBytes: number): number | null {
 
 /** OZ2. */
 async function commit(options: OptimizeOptions, rewrites: readonly Rewrite[],
-  clusterBy: readonly string[]): Promise<OptimizeReport> {
+  clustering: Clustering): Promise<OptimizeReport> {
   const { table } = options
   let standing = rewrites
   for (let attempt = 0; standing.length > 0; attempt++) {
     const report = reportOf(null, standing, rewrites.length - standing.length)
-    const transaction = table.begin({ operation: 'OPTIMIZE',
-      operationParameters: { predicate: '[]', zOrderBy: JSON.stringify(clusterBy) },
+    const columns = JSON.stringify(clustering.columns)
+    const transaction = table.begin({ operation: 'OPTIMIZE', movesRows: true,
+      operationParameters: { predicate: '[]', zOrderBy: clustering.isTables ? '[]' : columns,
+        ...clustering.isTables ? { clusterBy: columns } : {} },
       operationMetrics: metricsOf(report) })
     for (const { bin, adds } of standing) {
       for (const file of bin.files) transaction.remove(file, { dataChange: false })

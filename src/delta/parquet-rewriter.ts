@@ -4,9 +4,12 @@
  * PW1  The new files hold the chosen rows of the sources, each once, every value exact.
  * PW2  A column that a source was written without is NULL; a narrower type is widened.
  * PW3  Memory is bounded, whatever the sources hold.
+ * PW4  With `rowIds` each row has its id and version in columns of those names: what a source
+ *      holds there, else the source's first id and the row's place in it.
  */
 import type { MappingMode } from './column-mapping.ts'
 import type { RowSelection } from './parquet-reader.ts'
+import type { RowIdColumns } from './row-tracking.ts'
 import type { StructField } from './schema.ts'
 import type { StatsColumn } from './stats-columns.ts'
 
@@ -16,6 +19,9 @@ export interface RewriteSource {
   readonly rows: RowSelection
   /** What `_change_type` says of these rows, in a file of the change feed. */
   readonly changeType?: string
+  /** PW4. */
+  readonly baseRowId?: number
+  readonly defaultRowCommitVersion?: number
 }
 
 export interface RewriteRequest {
@@ -30,6 +36,8 @@ export interface RewriteRequest {
   readonly fileBytes: number
   /** Rows of a row group, the least that a file can hold; null: the writer's own number. */
   readonly rowGroupRows: number | null
+  /** PW4. null: rows have none. */
+  readonly rowIds: RowIdColumns | null
   /** Absolute; exists, and gets the new files. */
   readonly directory: string
   readonly signal?: AbortSignal

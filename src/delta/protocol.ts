@@ -21,7 +21,7 @@ const READABLE: ReadonlySet<string> = new Set(['deletionVectors', 'timestampNtz'
 const WRITABLE: ReadonlySet<string> = new Set(['deletionVectors', 'timestampNtz', 'columnMapping',
   'inCommitTimestamp', 'appendOnly', 'invariants', 'checkConstraints', 'generatedColumns',
   'changeDataFeed', 'domainMetadata', 'vacuumProtocolCheck', 'allowColumnDefaults', 'typeWidening',
-  'typeWidening-preview', 'v2Checkpoint'])
+  'typeWidening-preview', 'v2Checkpoint', 'rowTracking', 'clustering'])
 
 /** Features that belong in both lists. */
 const READER_WRITER: ReadonlySet<string> = new Set(['deletionVectors', 'timestampNtz',

@@ -10,6 +10,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { SlipwayError } from '../base/errors.ts'
 import { failpoint } from '../base/failpoint.ts'
 import type { AddFile, Metadata } from './actions.ts'
+import { CLUSTERING_DOMAIN } from './clustering.ts'
 import { mergeMapping } from './column-mapping.ts'
 import { parseDataPath } from './data-path.ts'
 import { deletionVectorId, deletionVectorPath } from './deletion-vector.ts'
@@ -63,6 +64,7 @@ interface Difference {
   readonly removed: readonly AddFile[]
   readonly added: readonly AddFile[]
   readonly metadata: Metadata | null
+  readonly changesClustering: boolean
 }
 
 function differenceOf(current: Snapshot, wanted: Snapshot): Difference {
@@ -76,11 +78,12 @@ function differenceOf(current: Snapshot, wanted: Snapshot): Difference {
     removed: [...current.files()].filter((file) => !holds(wanted, file)),
     added: [...wanted.files()].filter((file) => !holds(current, file)),
     metadata: isDeepStrictEqual(metadata, current.metadata) ? null : metadata,
+    changesClustering: current.domain(CLUSTERING_DOMAIN) !== wanted.domain(CLUSTERING_DOMAIN),
   }
 }
 
-function isSame({ removed, added, metadata }: Difference): boolean {
-  return removed.length + added.length === 0 && metadata === null
+function isSame({ removed, added, metadata, changesClustering }: Difference): boolean {
+  return removed.length + added.length === 0 && metadata === null && !changesClustering
 }
 
 /** RS2. */
@@ -105,7 +108,10 @@ function transactionOf(table: DeltaTable, target: RestoreTarget, wanted: Snapsho
   const joined = protocolJoined(protocol, wanted.protocol)
   if (joined !== protocol) transaction.setProtocol(joined)
   for (const file of difference.removed) transaction.remove(file)
-  for (const file of difference.added) transaction.add({ ...file, dataChange: true })
+  for (const file of difference.added) transaction.addAgain({ ...file, dataChange: true })
+  if (difference.changesClustering) {
+    transaction.setDomain(CLUSTERING_DOMAIN, wanted.domain(CLUSTERING_DOMAIN))
+  }
   return transaction
 }
 

@@ -16,6 +16,7 @@ import { encodeDataPath, parseDataPath } from './data-path.ts'
 import { readDeletionVector } from './deletion-vector.ts'
 import type { ParquetRewriter, RewriteSource, RewrittenFile } from './parquet-rewriter.ts'
 import { partitionFolder } from './partitioning.ts'
+import type { RowIdColumns } from './row-tracking.ts'
 import { parseSchema, type StructField } from './schema.ts'
 import { statsColumns } from './stats-columns.ts'
 import { asWriteFailure } from './write-failure.ts'
@@ -28,10 +29,11 @@ export function rewriteSource(storage: Storage, file: AddFile): RewriteSource {
     throw new SlipwayError('delta-unsupported',
       'a data file lies outside of its table, which is not rewritten')
   }
-  const { deletionVector } = file
-  if (deletionVector === undefined) return { path, rows: { kind: 'all' } }
-  return { path, rows: { kind: 'all-but',
-    positions: () => readDeletionVector(storage, deletionVector) } }
+  const { deletionVector, baseRowId, defaultRowCommitVersion } = file
+  return { path, rows: deletionVector === undefined ? { kind: 'all' } : { kind: 'all-but',
+    positions: () => readDeletionVector(storage, deletionVector) },
+  ...baseRowId === undefined ? {} : { baseRowId },
+  ...defaultRowCommitVersion === undefined ? {} : { defaultRowCommitVersion } }
 }
 
 /** The table's columns that files hold: all but the partition columns. */
@@ -49,6 +51,8 @@ export async function rewriteStaged(options: {
   readonly clusterBy: readonly string[]
   readonly fileBytes: number
   readonly rowGroupRows: number | null
+  /** Ids that rows of a table with row tracking take along. */
+  readonly rowIds: RowIdColumns | null
   readonly signal?: AbortSignal | undefined
 }): Promise<StagedFiles> {
   const { storage, metadata, signal } = options
@@ -58,7 +62,8 @@ export async function rewriteStaged(options: {
     const files = await options.rewriter.rewrite({
       sources: options.sources, fields: fileFields(metadata), mapping: mappingMode(metadata),
       stats: statsColumns(metadata, options.clusterBy), clusterBy: options.clusterBy,
-      fileBytes: options.fileBytes, rowGroupRows: options.rowGroupRows, directory,
+      fileBytes: options.fileBytes, rowGroupRows: options.rowGroupRows,
+      rowIds: options.rowIds, directory,
       ...signal === undefined ? {} : { signal },
     })
     return new StagedFiles(storage, directory, files)
@@ -93,7 +98,8 @@ export class StagedFiles implements AsyncDisposable {
 
   /** RF2, as adds. */
   async addFiles(metadata: Metadata, partitionValues: PartitionValues, own: {
-    readonly dataChange: boolean; readonly tags?: Readonly<Record<string, string>> })
+    readonly dataChange: boolean; readonly tags?: Readonly<Record<string, string>>
+    readonly clusteringProvider?: string })
     : Promise<readonly AddFile[]> {
     const adopted = await this.adopt(partitionFolder(metadata, partitionValues))
     return adopted.map(({ path, file }) => ({ path, partitionValues, size: file.sizeBytes,

@@ -106,6 +106,11 @@ export class Snapshot {
     return this.#state.txns.values()
   }
 
+  /** The configuration of the metadata domain, or null. */
+  domain(name: string): string | null {
+    return this.#state.domains.get(name)?.configuration ?? null
+  }
+
   domains(): Iterable<DomainMetadata> {
     return this.#state.domains.values()
   }

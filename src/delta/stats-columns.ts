@@ -35,7 +35,7 @@ export function statsColumns(metadata: Metadata, always: readonly string[] = [])
   const named = metadata.configuration['delta.dataSkippingStatsColumns']
   const limit = Number(metadata.configuration['delta.dataSkippingNumIndexedCols']
     ?? INDEXED_COLUMNS)
-  const prefixes = named?.split(',').map((name) => unquoted(name.trim()))
+  const prefixes = named === undefined ? undefined : namesIn(named)
   return leaves.filter((leaf, at) => always.includes(leaf.path[0] ?? '')
     || (prefixes === undefined ? limit < 0 || at < limit
       : prefixes.some((prefix) => isPrefix(prefix, leaf.logical))))
@@ -53,11 +53,18 @@ function leavesOf(fields: readonly StructField[], path: readonly string[],
   })
 }
 
-function unquoted(name: string): string {
-  return name.replaceAll('`', '')
+/** ``a, b.c, `d,e`.f``: columns by their parts, which may stand in backquotes. */
+function namesIn(list: string): readonly (readonly string[])[] {
+  const columns: string[][] = [[]]
+  for (const [token, quoted, plain] of list.matchAll(/`((?:[^`]|``)*)`|([^`.,]+)|[.,]/g)) {
+    if (token === ',') columns.push([])
+    const part = quoted?.replaceAll('``', '`') ?? plain?.trim() ?? ''
+    if (part !== '') columns.at(-1)?.push(part)
+  }
+  return columns.filter((parts) => parts.length > 0)
 }
 
-function isPrefix(prefix: string, logical: readonly string[]): boolean {
-  const name = logical.join('.').toLowerCase()
-  return name === prefix.toLowerCase() || name.startsWith(`${prefix.toLowerCase()}.`)
+function isPrefix(prefix: readonly string[], logical: readonly string[]): boolean {
+  return prefix.length <= logical.length
+    && prefix.every((part, at) => part.toLowerCase() === logical[at]?.toLowerCase())
 }

@@ -16,7 +16,13 @@ const UNIT_MS: Readonly<Record<string, number>> = {
 const TARGET_FILE_BYTES = 128 * 1024 * 1024
 const BYTES: Readonly<Record<string, number>> = { b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 }
 const FLAGS: ReadonlySet<string> = new Set(['delta.appendOnly', 'delta.enableChangeDataFeed',
-  'delta.enableDeletionVectors', 'delta.enableInCommitTimestamps', 'delta.enableTypeWidening'])
+  'delta.enableDeletionVectors', 'delta.enableExpiredLogCleanup',
+  'delta.enableInCommitTimestamps', 'delta.enableTypeWidening'])
+/** What tells of the schema or of features: it changes with them, and with their files. */
+const DERIVED = ['delta.columnMapping.', 'delta.inCommitTimestampEnab', 'delta.rowTracking',
+  'delta.feature.', 'delta.constraints.', 'delta.minReaderVersion', 'delta.minWriterVersion']
+const WHOLE_NUMBERS: Readonly<Record<string, number>> = { 'delta.checkpointInterval': 1,
+  'delta.dataSkippingNumIndexedCols': -1 }
 
 /** How long a removed file stays for readers of older versions. */
 export function deletedFileRetentionMs(metadata: Metadata): number {
@@ -60,17 +66,29 @@ function checkProperties(before: Metadata, after: Metadata): void {
   const changed = (key: string): boolean => before.configuration[key] !== after.configuration[key]
   for (const key of Object.keys({ ...before.configuration, ...after.configuration })) {
     if (!changed(key)) continue
-    // They belong to the column mapping of the schema, which enableColumnMapping writes.
-    if (key.startsWith('delta.columnMapping.') || key.startsWith('delta.inCommitTimestampEnab')) {
-      throw new SlipwayError('usage', `the table property ${key} cannot be set by itself`)
-    }
-    if (FLAGS.has(key) && !['true', 'false', undefined].includes(after.configuration[key])) {
-      throw new SlipwayError('usage', `the table property ${key} is true or false`)
-    }
+    checkProperty(key, after.configuration[key])
   }
   deletedFileRetentionMs(after)
   logRetentionMs(after)
   targetFileBytes(after)
+}
+
+/** `undefined`: it is taken away. */
+function checkProperty(key: string, value: string | undefined): void {
+  if (DERIVED.some((prefix) => key.startsWith(prefix))) {
+    throw new SlipwayError('usage', `the table property ${key} cannot be set by itself`)
+  }
+  if (FLAGS.has(key) && !['true', 'false', undefined].includes(value)) {
+    throw new SlipwayError('usage', `the table property ${key} is true or false`)
+  }
+  if (key.startsWith('delta.enable') && !FLAGS.has(key) && value === 'true') {
+    throw new SlipwayError('usage', `Slipway cannot give a table what ${key} asks for`)
+  }
+  const least = WHOLE_NUMBERS[key]
+  if (least !== undefined && value !== undefined
+    && (!/^-?\d{1,9}$/.test(value) || Number(value) < least)) {
+    throw new SlipwayError('usage', `the table property ${key} is a whole number from ${least} on`)
+  }
 }
 
 /** `interval 1 week`, `7 days 12 hours`. Throws `usage` for anything else. */

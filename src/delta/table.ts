@@ -11,17 +11,20 @@ import { systemClock, type Clock } from '../base/clock.ts'
 import { SlipwayError } from '../base/errors.ts'
 import { tableName, type Storage } from '../storage/storage.ts'
 import type { Action, AddFile, Metadata } from './actions.ts'
-import { enableColumnMapping, MAPPING_MODE } from './column-mapping.ts'
+import { enableColumnMapping, mappingMode, MAPPING_MODE } from './column-mapping.ts'
 import { commitInfoOf, txnIdOf } from './commit-info.ts'
 import { Committer } from './committer.ts'
 import { writeChecksum } from './crc-writer.ts'
 import { readHistory, versionAt, type HistoryEntry } from './history.ts'
 import { readLastCheckpoint } from './log-segment.ts'
 import { loadSnapshot, readCommit } from './log-reader.ts'
+import { requireNewFiles } from './new-file-rules.ts'
 import { requirePartitionValues } from './partitioning.ts'
 import { protocolFor } from './protocol.ts'
-import { checkPartitioning, checkSchema, printSchema, type StructType } from './schema.ts'
+import { checkPartitioning, checkSchema, parseSchema, printSchema, type StructType }
+  from './schema.ts'
 import { SnapshotBuilder, type Snapshot } from './snapshot.ts'
+import { setProperties } from './table-properties.ts'
 import { Transaction, type TransactionOptions } from './transaction.ts'
 import { commitPath, nextVersion, version, type Version } from './version.ts'
 
@@ -81,10 +84,13 @@ export class DeltaTable {
   static async create(options: CreateOptions): Promise<DeltaTable> {
     const { storage, clock = systemClock } = options
     checkSchema(options.schema)
+    // Nothing is written that nobody could read: a type that Delta does not have.
+    parseSchema(printSchema(options.schema))
     checkPartitioning(options.schema, options.partitionColumns ?? [])
     const timestampMs = Math.max(clock.now(), options.notBeforeMs ?? 0)
     const metadata = newMetadata(options, timestampMs)
     requirePartitionValues(metadata, options.adds ?? [])
+    requireNewFiles(metadata, [], options.adds ?? [])
     const actions: Action[] = [
       { commitInfo: commitInfoOf({ operation: 'CREATE TABLE', operationParameters: {},
         timestampMs, isBlindAppend: true, metadata }) },
@@ -189,7 +195,7 @@ async function goesOn(storage: Storage, last: Version): Promise<boolean> {
 
 function newMetadata(options: CreateOptions, timestampMs: number): Metadata {
   const { [MAPPING_MODE]: mapping = 'none', ...configuration } = options.configuration ?? {}
-  const metadata: Metadata = {
+  const metadata = setProperties({
     id: randomUUID(),
     ...options.name === undefined ? {} : { name: options.name },
     ...options.description === undefined ? {} : { description: options.description },
@@ -197,12 +203,15 @@ function newMetadata(options: CreateOptions, timestampMs: number): Metadata {
     schemaString: printSchema(options.schema),
     partitionColumns: options.partitionColumns ?? [],
     configuration: { 'delta.enableDeletionVectors': 'true',
-      'delta.enableInCommitTimestamps': 'true', ...configuration },
+      'delta.enableInCommitTimestamps': 'true' },
     createdTime: timestampMs,
-  }
+  }, configuration)
   if (mapping === 'none') return metadata
   const mapped = enableColumnMapping(metadata)
-  return { ...mapped, configuration: { ...mapped.configuration, [MAPPING_MODE]: mapping } }
+  const created = { ...mapped, configuration: { ...mapped.configuration,
+    [MAPPING_MODE]: mapping } }
+  mappingMode(created)
+  return created
 }
 
 /** D3. */

@@ -8,7 +8,8 @@
  * X4  Commits of others that do not conflict are rebased over; a conflict is a value.
  * X5  A feature that the metadata needs comes into the protocol with the same commit.
  * X6  What the table's rules forbid is refused before anything is written: files of another
- *     partitioning, removals from an append-only table, vectors where they are not enabled.
+ *     partitioning, removals from an append-only table, vectors where they are not enabled, NULLs
+ *     in columns that have none (new-file-rules.ts).
  */
 import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
@@ -16,6 +17,7 @@ import { SlipwayError } from '../base/errors.ts'
 import { failpoint } from '../base/failpoint.ts'
 import type { Action, AddFile, ChangeFile, DeletionVectorDescriptor, DomainMetadata, Metadata,
   Protocol, RemoveFile } from './actions.ts'
+import { CLUSTERING_DOMAIN, clusteringColumns, requireClusterable } from './clustering.ts'
 import { physicalName } from './column-mapping.ts'
 import { commitInfoOf, txnIdOf } from './commit-info.ts'
 import { Committer } from './committer.ts'
@@ -23,8 +25,10 @@ import { conflictWith, type ConflictReason, type Footprint } from './conflict.ts
 import { writeChecksum } from './crc-writer.ts'
 import { pathIdentity } from './data-path.ts'
 import { readCommit } from './log-reader.ts'
+import { requireNewFiles } from './new-file-rules.ts'
 import { partitionFields, requirePartitionValues } from './partitioning.ts'
 import { hasFeature, protocolCovering, requireWritable, withFeatures } from './protocol.ts'
+import { requireRowIds, rowIdColumns, tracksRows, withRowIds } from './row-tracking.ts'
 import { checkPartitioning, checkSchema, parseSchema, printSchema, type StructType }
   from './schema.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -40,6 +44,8 @@ export interface TransactionOptions {
   readonly operationMetrics?: Readonly<Record<string, string>>
   /** The changes were decided by all of the table's rows. */
   readonly readsWholeTable?: boolean
+  /** The files that it adds hold rows of the table as they were: OPTIMIZE. */
+  readonly movesRows?: boolean
 }
 
 export type CommitOutcome =
@@ -58,7 +64,7 @@ export class Transaction {
   readonly #table: DeltaTable
   readonly #clock: Clock
   readonly #options: TransactionOptions
-  readonly #adds = new Map<string, AddFile>()
+  readonly #adds = new Map<string, { readonly file: AddFile; readonly isNew: boolean }>()
   readonly #removes = new Map<string, { readonly file: AddFile; readonly dataChange: boolean }>()
   readonly #changes: ChangeFile[] = []
   readonly #txns = new Map<string, bigint>()
@@ -82,11 +88,20 @@ export class Transaction {
       && this.#metadata === null && this.#protocol === null
   }
 
-  /** `file.path` percent-encoded; the file must be durable already. */
+  /** `file.path` percent-encoded; the file must be durable already. Row ids are given here. */
   add(file: AddFile): this {
+    return this.#place(file, true)
+  }
+
+  /** A file that the table had before, as it was then. */
+  addAgain(file: AddFile): this {
+    return this.#place(file, false)
+  }
+
+  #place(file: AddFile, isNew: boolean): this {
     const path = pathIdentity(file.path)
     assert(!this.#adds.has(path), 'X2: one add a path')
-    this.#adds.set(path, file)
+    this.#adds.set(path, { file, isNew })
     return this
   }
 
@@ -106,7 +121,8 @@ export class Transaction {
     }
     assert(file.stats !== undefined, 'a file with a deletion vector says its numRecords')
     this.remove(file)
-    return this.add({ ...file, dataChange: true, stats: loosenStats(file.stats), deletionVector })
+    return this.addAgain({ ...file, dataChange: true, stats: loosenStats(file.stats),
+      deletionVector })
   }
 
   /** Every live file. */
@@ -218,7 +234,10 @@ export class Transaction {
 
   #footprint(): Footprint {
     return { removes: new Set(this.#removes.keys()), adds: new Set(this.#adds.keys()),
-      appIds: new Set(this.#txns.keys()), domains: new Set(this.#domains.keys()),
+      appIds: new Set(this.#txns.keys()),
+      // The statistics that a new file must have hang on it.
+      domains: new Set([...this.#domains.keys(),
+        ...this.#adds.size === 0 ? [] : [CLUSTERING_DOMAIN]]),
       readsWholeTable: this.#options.readsWholeTable === true }
   }
 
@@ -228,15 +247,37 @@ export class Transaction {
     if (appendOnly && [...this.#removes.values()].some((remove) => remove.dataChange)) {
       throw new SlipwayError('usage', 'the table is append-only: its rows cannot be removed')
     }
-    requirePartitionValues(this.metadata, [...this.#adds.values(), ...this.#changes])
-    const names = (metadata: Metadata): string =>
-      partitionFields(metadata).map(physicalName).join('\0')
-    if (this.#metadata === null || names(this.#metadata) === names(base.metadata)) return
-    for (const file of base.files()) {
-      if (this.#removes.has(pathIdentity(file.path))) continue
+    const adds = [...this.#adds.values()]
+    requirePartitionValues(this.metadata, [...adds.map(({ file }) => file), ...this.#changes])
+    const clustering = this.#clustering(base)
+    requireClusterable(clustering, this.metadata)
+    requireNewFiles(this.metadata, clustering, adds
+      .filter(({ file, isNew }) => isNew && file.dataChange).map(({ file }) => file))
+    if (this.#metadata !== null) this.#requireAlterable(base, this.#metadata)
+  }
+
+  /** The columns that the table will be clustered by. */
+  #clustering(base: Snapshot): readonly (readonly string[])[] {
+    const own = this.#domains.get(CLUSTERING_DOMAIN)
+    if (own === undefined) return clusteringColumns(base.domain(CLUSTERING_DOMAIN))
+    return clusteringColumns(own.removed ? null : own.configuration)
+  }
+
+  /** X6, of new metadata over the files that stay. */
+  #requireAlterable(base: Snapshot, metadata: Metadata): void {
+    const staying = [...base.files()].filter((file) =>
+      !this.#removes.has(pathIdentity(file.path)))
+    requireRowIds(base, metadata, staying)
+    if (staying.length === 0) return
+    const names = (of: Metadata): string => partitionFields(of).map(physicalName).join('\0')
+    if (names(metadata) !== names(base.metadata)) {
       throw new SlipwayError('usage',
         'the partition columns of a table change only when all of its files are removed')
     }
+    const tightened = tightenedField(base.schema, parseSchema(metadata.schemaString))
+    if (tightened === null) return
+    throw new SlipwayError('usage', `${tightened} cannot become NOT NULL: files of before may `
+      + 'hold NULLs there')
   }
 
   #actions(base: Snapshot, version: Version, timestampMs: number): Action[] {
@@ -246,6 +287,7 @@ export class Transaction {
     const wanted = this.#domains.size === 0 || hasFeature(covering, 'domainMetadata') ? covering
       : withFeatures(covering, ['domainMetadata'], { restate: true })
     requireWritable(wanted, metadata ?? base.metadata)
+    const tracked = this.#tracked(base, version, wanted)
     const isBlindAppend = this.#removes.size === 0 && metadata === null
       && this.#options.readsWholeTable !== true
     return [
@@ -253,17 +295,32 @@ export class Transaction {
         operationParameters: this.#options.operationParameters ?? {}, timestampMs,
         ...this.#options.operationMetrics === undefined ? {}
           : { operationMetrics: this.#options.operationMetrics },
-        isBlindAppend, metadata: metadata ?? base.metadata }) },
+        isBlindAppend, metadata: metadata ?? base.metadata,
+        ...tracked.tags === undefined ? {} : { tags: tracked.tags } }) },
       ...wanted === base.protocol ? [] : [{ protocol: wanted }],
       ...metadata === null ? [] : [{ metaData: metadata }],
       ...[...this.#txns].map(([appId, at]) =>
         ({ txn: { appId, version: at, lastUpdated: timestampMs } })),
-      ...[...this.#domains.values()].map((domainMetadata) => ({ domainMetadata })),
+      ...[...this.#domains.values(), ...tracked.domain === null ? [] : [tracked.domain]]
+        .map((domainMetadata) => ({ domainMetadata })),
       ...[...this.#removes.values()].map(({ file, dataChange }) =>
         ({ remove: removeOf(file, dataChange, timestampMs) })),
-      ...[...this.#adds.values()].map((add) => ({ add })),
+      ...tracked.adds.map((add) => ({ add })),
       ...this.#changes.map((cdc) => ({ cdc })),
     ]
+  }
+
+  /** The adds with row ids, where the table tracks rows. */
+  #tracked(base: Snapshot, version: Version, protocol: Protocol)
+    : ReturnType<typeof withRowIds> & { readonly tags?: Readonly<Record<string, string>> } {
+    const adds = [...this.#adds.values()]
+    if (!tracksRows(protocol, this.metadata)) {
+      return { adds: adds.map(({ file }) => file), domain: null }
+    }
+    const copies = this.#removes.size > 0 && adds.some(({ isNew }) => isNew)
+    const keeps = this.#options.movesRows === true && rowIdColumns(this.metadata) !== null
+    return { ...withRowIds(base, version, adds),
+      tags: { 'delta.rowTracking.preserved': String(!copies || keeps) } }
   }
 }
 
@@ -277,7 +334,23 @@ function removeOf(file: AddFile, dataChange: boolean, deletionTimestamp: number)
     size: file.size,
     ...file.tags === undefined ? {} : { tags: file.tags },
     ...file.deletionVector === undefined ? {} : { deletionVector: file.deletionVector },
+    ...file.baseRowId === undefined ? {} : { baseRowId: file.baseRowId },
+    ...file.defaultRowCommitVersion === undefined ? {}
+      : { defaultRowCommitVersion: file.defaultRowCommitVersion },
   }
+}
+
+/** The name of a column that had, or could have had, NULLs before and is NOT NULL now. */
+function tightenedField(before: StructType, after: StructType): string | null {
+  for (const field of after.fields) {
+    const old = before.fields.find((one) => physicalName(one) === physicalName(field))
+    if (!field.nullable && old?.nullable !== false) return field.name
+    if (typeof field.type !== 'object' || field.type.type !== 'struct'
+      || typeof old?.type !== 'object' || old.type.type !== 'struct') continue
+    const inside = tightenedField(old.type, field.type)
+    if (inside !== null) return inside
+  }
+  return null
 }
 
 /** In-commit time on an existing table says from where on it is kept (PROTOCOL.md). */

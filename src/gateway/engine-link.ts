@@ -35,6 +35,8 @@ export interface LinkStatement {
 const IDLE_CONNECTIONS_MAX = 16
 /** For the engine to say whether it takes a statement. It decides without waiting. */
 const ANSWER_MS_MAX = 3000
+/** To say whether it runs what is to be cancelled: then PostgreSQL hears of it. */
+const CANCEL_ANSWER_MS_MAX = 300
 const RETRY_MS = 500
 
 export class EngineLink {
@@ -69,7 +71,7 @@ export class EngineLink {
       this.#send({ kind: 'cancel', key }, {
         onRows: () => true,
         onFinal: (final) => resolve(final.kind === 'cancelled' && final.found),
-      })
+      }, CANCEL_ANSWER_MS_MAX)
     })
   }
 
@@ -77,8 +79,10 @@ export class EngineLink {
     for (const connection of this.#idle.splice(0)) connection.destroy()
   }
 
-  #send(message: ToEngine, listener: LinkListener): LinkStatement {
-    const statement = new RunningStatement(listener, {
+  #send(
+    message: ToEngine, listener: LinkListener, answerMsMax = ANSWER_MS_MAX,
+  ): LinkStatement {
+    const statement = new RunningStatement(listener, answerMsMax, {
       onHeard: () => {
         if (this.#isDown) this.#logger.info('the engine answers again')
         this.#isDown = false
@@ -165,10 +169,10 @@ class RunningStatement implements LinkStatement {
   /** The listener still holds views of the connection's buffer. */
   #paused = false
 
-  constructor(listener: LinkListener, owner: StatementOwner) {
+  constructor(listener: LinkListener, answerMsMax: number, owner: StatementOwner) {
     this.#listener = listener
     this.#owner = owner
-    this.#timer = setTimeout(() => this.lost(), ANSWER_MS_MAX)
+    this.#timer = setTimeout(() => this.lost(), answerMsMax)
   }
 
   begin(connection: LinkConnection, message: ToEngine): void {

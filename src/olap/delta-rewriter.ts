@@ -10,7 +10,8 @@ import { SlipwayError } from '../base/errors.ts'
 import { physicalName } from '../delta/column-mapping.ts'
 import type { ParquetRewriter, RewriteRequest, RewriteSource, RewrittenFile }
   from '../delta/parquet-rewriter.ts'
-import { containsPrimitive } from '../delta/schema.ts'
+import { column, containsPrimitive } from '../delta/schema.ts'
+import type { RowIdColumns } from '../delta/row-tracking.ts'
 import { buildStats, statValueOf, type ColumnStats } from '../delta/stats.ts'
 import type { StatsColumn } from '../delta/stats-columns.ts'
 import { clusterOrder } from './cluster-order.ts'
@@ -129,13 +130,28 @@ function selectOf(part: Part, at: number, request: RewriteRequest): string {
     const list = changes.map((change) => literal(change ?? '')).join(', ')
     names.push(`[${list}][file_index::BIGINT + 1] AS "_change_type"`)
   }
-  const from = deltaRelation(part.map((source) => source.path), request.fields, request.mapping)
+  const { rowIds } = request
+  const held = rowIds === null ? []
+    : [column(rowIds.id, 'long'), column(rowIds.commitVersion, 'long')]
+  if (rowIds !== null) names.push(...rowIdExpressions(rowIds, part))
+  const from = deltaRelation(part.map((source) => source.path), [...request.fields, ...held],
+    request.mapping)
   const select = `SELECT ${names.join(', ')} FROM ${from} AS source`
   const { kind } = part[0].rows
   if (kind === 'all') return select
   return `${select} WHERE ${kind === 'only' ? '' : 'NOT '}EXISTS (SELECT 1 FROM ${POSITIONS} p `
     + `WHERE p.part = ${at} AND p.source = source.file_index `
     + 'AND p.position = source.file_row_number)'
+}
+
+/** PW4. */
+function rowIdExpressions({ id, commitVersion }: RowIdColumns, part: Part): readonly string[] {
+  const ofSource = (values: readonly (number | undefined)[]): string =>
+    `([${values.map((value) => value ?? 'NULL').join(', ')}]::BIGINT[])[file_index::BIGINT + 1]`
+  const base = ofSource(part.map((source) => source.baseRowId))
+  const version = ofSource(part.map((source) => source.defaultRowCommitVersion))
+  return [`coalesce(${identifier(id)}, ${base} + file_row_number) AS ${identifier(id)}`,
+    `coalesce(${identifier(commitVersion)}, ${version}) AS ${identifier(commitVersion)}`]
 }
 
 function rewritten(file: CopiedFile, columns: readonly StatsColumn[]): RewrittenFile {

@@ -161,8 +161,8 @@ describe('protocols', () => {
         .toThrow(feature)
     }
     requireReadable(table(['deletionVectors'], ['deletionVectors', 'rowTracking']))
-    expect(() => { requireWritable(table([], ['rowTracking', 'identityColumns']), metadata()) })
-      .toThrow('rowTracking, identityColumns')
+    expect(() => { requireWritable(table([], ['icebergCompatV2', 'identityColumns']), metadata()) })
+      .toThrow('icebergCompatV2, identityColumns')
     expect(() => { requireReadable({ minReaderVersion: 4, minWriterVersion: 7 }) })
       .toThrow('reader version 4')
     expect(() => { requireWritable({ minReaderVersion: 1, minWriterVersion: 8 }, metadata()) })

@@ -1,4 +1,5 @@
 /** Diversion (V1-V3), ProbeExchange (X1-X4): what a client sees. */
+import { createServer } from 'node:net'
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { parseReport } from '../../src/pgwire/backend-message.ts'
 import { silentLogger } from '../../src/base/logger.ts'
@@ -262,6 +263,26 @@ describe('errors', () => {
     // This engine says `fallback` when it is stopped, so that PostgreSQL answers.
     expect(letters(await victim.until('Z'))).toBe('TDDDDDCZ')
     await other.stop(0)
+  })
+
+  it('cancel of another process\'s session does not wait for an engine that hangs', async () => {
+    await scratch.stopEngine()
+    const hung = createServer((socket) => { socket.resume() }).listen(scratch.linkPath)
+    const other = new GatewayServer({ host: '127.0.0.1', port: 0, tls: null,
+      certificates: NO_CERTIFICATES, slowStatementMs: null,
+      target: scratch.postgres.target, linkPath: scratch.linkPath, logger: silentLogger })
+    const port = await other.listen()
+    await using victim = await WireClient.silent(scratch.address)
+    const key = await loginForKey(victim)
+    victim.send(queryMessage('SELECT pg_sleep(30)'))
+    const started = Date.now()
+    await using killer = await WireClient.silent({ host: '127.0.0.1', port })
+    killer.send(cancelRequest(key))
+    expect(sqlStateOf(await victim.until('Z'))).toBe('57014')
+    expect(Date.now() - started).toBeLessThan(2_500)
+    await other.stop(0)
+    await new Promise((resolve) => hung.close(resolve))
+    await scratch.restartEngine()
   })
 
   it('cancel stops the engine\'s statement and only that', async () => {

@@ -17,7 +17,7 @@ export async function psql(
   return runClient('psql', address, ['-X', '-q', '-v', 'ON_ERROR_STOP=1', ...args], options)
 }
 
-/** Runs a libpq client (psql, pgbench) against `address`. */
+/** Runs a libpq client (psql, pgbench, pg_dump …) against `address`. */
 export async function runClient(
   command: string, address: Address, args: readonly string[],
   options: ClientOptions = {},

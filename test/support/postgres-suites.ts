@@ -60,8 +60,14 @@ export async function playSuites({ way, selection, args = [] }: SuitePlay): Prom
 
 /** What in the suites cannot be compared, by test. */
 const EDITS = [
-  // Statements of the suites' minor version that crash the server's own (bug #19491).
+  // Statements of the suites' minor version that crash a server of an older one.
   { test: 'sqljson', from: /^SELECT .*::sqljson_mystr .*-- error$/gm, to: '' },
+  { test: 'hash_part', from: /^SELECT .*VARIADIC NULL::int\[\]\);$/gm, to: '' },
+  // Reads past the end of a value there.
+  { test: 'encoding', from: /^SELECT ascii\(test_bytea_to_text.*\n/gm, to: '' },
+  // Refused once a table is published: whether it is by then is chance, without a key never.
+  { test: 'generated_virtual', from: 'CREATE TABLE gtest25 (a int PRIMARY KEY)',
+    to: 'CREATE TABLE gtest25 (a int)' },
   // Ours holds at any time what happens to be mirrored by then.
   { test: 'publication', from: /FROM pg_publication_tables;/g,
     to: `FROM pg_publication_tables WHERE pubname <> 'slipway';` },
@@ -91,7 +97,8 @@ function masked(text: string): string {
     .replaceAll(/\b(process|PID|pid) \d+/gi, '$1 N')
     .replaceAll(/\bOID \d+/g, 'OID N')
     .replaceAll(/\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, 'UUIDv7')
-    .replaceAll(/^Publications:\n {4}"slipway"\n/gm, '')
+    .replaceAll(/^ {4}"slipway"\n/gm, '')
+    .replaceAll(/^Publications:\n(?! {4}")/gm, '')
 }
 
 async function runSuite(

@@ -32,23 +32,46 @@ export async function startScratchPostgres(
   const home = mkdtempSync(join(tmpdir(), 'slipway-pg-'))
   const account = pickServerAccount(join(home, 'data'), home)
   const binaries = locatePostgres(version, account)
-  const data = join(home, 'data')
   const passwordFile = join(home, 'password')
   writeFileSync(passwordFile, SCRATCH_PASSWORD)
   giveTo(account, home)
   const locale = version >= 17
     ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--locale=C']
     : ['--locale=C.UTF-8']
-  const made = spawnSync(binaries.initdb, ['-D', data, '-U', SCRATCH_USER, '--no-sync', '-A',
-    'scram-sha-256', `--pwfile=${passwordFile}`, '--encoding=UTF8', ...locale],
+  const made = spawnSync(binaries.initdb, ['-D', join(home, 'data'), '-U', SCRATCH_USER,
+    '--no-sync', '-A', 'scram-sha-256', `--pwfile=${passwordFile}`, '--encoding=UTF8', ...locale],
   { ...account, cwd: '/', encoding: 'utf8' })
   if (made.status !== 0) throw new Error(`initdb: ${made.stderr}`)
-  const args = ['wal_level=logical', 'listen_addresses=', `unix_socket_directories=${home}`,
-    `port=${PORT}`, 'fsync=off', 'max_connections=50', ...settings]
-  const server = spawn(binaries.postgres, ['-D', data, ...args.flatMap((arg) => ['-c', arg])],
+  return serve({ version, home, login: { user: SCRATCH_USER, password: SCRATCH_PASSWORD,
+    database: SCRATCH_DATABASE }, settings: ['wal_level=logical', 'max_connections=50',
+    ...settings] })
+}
+
+/** On `<home>/data`, which is there already, a base backup for one; `home` is its from now on. */
+export async function servePostgres(options: {
+  readonly version: EmbeddedVersion
+  readonly home: string
+  readonly login: PostgresLogin
+  readonly settings: readonly string[]
+}): Promise<ScratchPostgres> {
+  giveTo(pickServerAccount(join(options.home, 'data'), options.home), options.home)
+  return serve(options)
+}
+
+async function serve({ version, home, login, settings }: {
+  readonly version: EmbeddedVersion
+  readonly home: string
+  readonly login: PostgresLogin
+  readonly settings: readonly string[]
+}): Promise<ScratchPostgres> {
+  const account = pickServerAccount(join(home, 'data'), home)
+  const args = ['listen_addresses=', `unix_socket_directories=${home}`, `port=${PORT}`,
+    'fsync=off', ...settings]
+  const server = spawn(locatePostgres(version, account).postgres,
+    ['-D', join(home, 'data'), ...args.flatMap((arg) => ['-c', arg])],
     { ...account, cwd: '/', stdio: 'ignore' })
   const target: PostgresTarget = { kind: 'socket', directory: home, port: PORT }
-  const client = await poll('PostgreSQL accepts', 20_000, () => connect(target))
+  const client = await poll('PostgreSQL accepts', 20_000, () => connect(target, login))
   return {
     target, client,
     [Symbol.asyncDispose]: async () => {
@@ -60,10 +83,14 @@ export async function startScratchPostgres(
   }
 }
 
-async function connect(target: PostgresTarget): Promise<pg.Client> {
-  const client = new pg.Client(clientConfig(target, {
-    user: SCRATCH_USER, password: SCRATCH_PASSWORD, database: SCRATCH_DATABASE,
-  }))
+interface PostgresLogin {
+  readonly user: string
+  readonly password: string
+  readonly database: string
+}
+
+async function connect(target: PostgresTarget, login: PostgresLogin): Promise<pg.Client> {
+  const client = new pg.Client(clientConfig(target, login))
   await client.connect()
   return client
 }
