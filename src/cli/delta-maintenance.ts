@@ -75,12 +75,14 @@ async function runOptimize(path: string, flags: OptimizeFlags): Promise<void> {
       'Stop it first: at its start it takes over the files that are there.')
   }
   const { storage } = table
+  const memoryLimit = flags.memory === undefined ? defaultMemory()
+    : `${Math.ceil(sizeOf('--memory', flags.memory) / 1024)}KiB`
   const spill = join(storage.stagingDirectory, `spill-${randomUUID()}`)
   const progress = new DelayedProgress('optimize')
   const clusterBy = flags.clusterBy?.split(',').map((name) => name.trim()) ?? []
   try {
     await using duckdb = await DuckDb.open({ threads: cpus().length, tempDirectory: spill,
-      memoryLimit: flags.memory ?? defaultMemory(), directories: [storage.root], macros: [] })
+      memoryLimit, directories: [storage.root], macros: [] })
     const report = await optimize({ table, rewriter: new DeltaRewriter(duckdb), clusterBy,
       ...flags.targetSize === undefined ? {}
         : { fileBytes: sizeOf('--target-size', flags.targetSize) },

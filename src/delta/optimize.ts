@@ -127,9 +127,12 @@ function * filesToPlan(snapshot: Snapshot, { isTables }: Clustering): Generator<
 
 /** Physical names. */
 function clusterColumns(snapshot: Snapshot, names: readonly string[]): readonly string[] {
-  return names.map((name) => {
+  return names.map((name, at) => {
     const field = snapshot.schema.fields.find((one) => one.name === name)
     if (field === undefined) throw new SlipwayError('not-found', `there is no column ${name}`)
+    if (names.indexOf(name) !== at) {
+      throw new SlipwayError('usage', `${name} is named twice`)
+    }
     if (snapshot.metadata.partitionColumns.includes(name)) {
       throw new SlipwayError('usage', `${name} is a partition column: its rows lie together as is`)
     }

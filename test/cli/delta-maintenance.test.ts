@@ -48,6 +48,10 @@ it('optimize, vacuum and restore: dry, in words and as JSON', async () => {
   expect(JSON.parse(await run('optimize', root, '--cluster-by', 's, id', '--json')))
     .toMatchObject({ version: 4, filesRemoved: 3, filesAdded: 1 })
   expect(await run('optimize', root, '--zorder', 's,id')).toBe('nothing to optimise\n')
+  for (const wrong of [['--memory', 'lots'], ['--memory', '0'], ['--cluster-by', 'id,id']]) {
+    await expect(run('optimize', root, ...wrong)).rejects.toMatchObject({ code: 'usage' })
+  }
+  expect(await run('optimize', root, '--memory', '600MB')).toBe('nothing to optimise\n')
   expect(await run('vacuum', root)).toMatch(/^0 files/)
   await expect(run('vacuum', root, '--retain-hours', '0')).rejects.toMatchObject({ code: 'usage',
     hint: expect.stringContaining('--force') as unknown })
