@@ -11,7 +11,7 @@ import { parsePredicate } from '../delta/predicate-parser.ts'
 import { scanTable, type ScanOptions } from '../delta/table-scan.ts'
 import type { DeltaTable } from '../delta/table.ts'
 import { version, type Version } from '../delta/version.ts'
-import { OwnParquetReader } from '../olap/own-parquet-reader.ts'
+import { OwnParquetReader } from '../olap/own-parquet.ts'
 import { allowedFoldersOf, openSnapshot, openTable, storageOf, type ReadOptions }
   from './delta-table.ts'
 import { momentOf, wholeNumberOf } from './option-values.ts'

@@ -12,7 +12,7 @@ import { jsonRows } from '../../src/delta/json-rows.ts'
 import { scanTable } from '../../src/delta/table-scan.ts'
 import { DeltaTable } from '../../src/delta/table.ts'
 import { version } from '../../src/delta/version.ts'
-import { OwnParquetReader } from '../../src/olap/own-parquet-reader.ts'
+import { OwnParquetReader } from '../../src/olap/own-parquet.ts'
 import { LocalStorage } from '../../src/storage/local.ts'
 
 const ARCHIVES = join(import.meta.dirname, 'spark')
