@@ -6,6 +6,7 @@
  */
 import type { AddFile, PartitionValues } from './actions.ts'
 import { physicalName } from './column-mapping.ts'
+import { keyRanks, type KeyRanks } from './key-ranks.ts'
 import { partitionValue } from './partition-value.ts'
 import type { FieldPath } from './predicate.ts'
 import { boundReader } from './stat-bound.ts'
@@ -27,6 +28,7 @@ export const MAY_BE_VALUE = 2
 export interface ColumnBounds {
   readonly low: readonly (Key | null)[]
   readonly high: readonly (Key | null)[]
+  readonly ranks: KeyRanks
   /** MAY_BE_NULL, MAY_BE_VALUE or both. */
   readonly holds: Uint8Array
   /** Bounds of floats say nothing of NaN, which is above all. */
@@ -55,7 +57,7 @@ function partitionBounds(files: FileColumns, [column]: FieldPath): ColumnBounds 
     keys[at] = key
     holds[at] = key === null ? MAY_BE_NULL : MAY_BE_VALUE
   }
-  return { low: keys, high: keys, holds, mayBeNaN: false }
+  return { low: keys, high: keys, ranks: keyRanks(keys, keys), holds, mayBeNaN: false }
 }
 
 function statBounds(files: FileColumns, path: FieldPath): ColumnBounds {
@@ -76,5 +78,5 @@ function statBounds(files: FileColumns, path: FieldPath): ColumnBounds {
       | (nullCount !== null && nullCount === rows ? 0 : MAY_BE_VALUE)
   }
   const mayBeNaN = field.type === 'float' || field.type === 'double'
-  return { low, high, holds, mayBeNaN }
+  return { low, high, ranks: keyRanks(low, high), holds, mayBeNaN }
 }

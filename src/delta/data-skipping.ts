@@ -55,6 +55,16 @@ class ListedFiles implements FileColumns {
   add(at: number): AddFile { return this.#files[at]! }
 }
 
+/** Constants from `from` to `to`, and what is known when they lie apart from a file's bounds. */
+interface Span {
+  readonly from: Key
+  readonly to: Key
+  /** All of the file's values are below `from`, above `to`, or on both sides of the span. */
+  readonly below: number
+  readonly above: number
+  readonly around: number
+}
+
 /** The outcomes of predicates over some files; outcomes.ts says what those are. */
 class Evaluation {
   readonly #files: FileColumns
@@ -83,22 +93,27 @@ class Evaluation {
       case 'is-null': return this.#holding(predicate.path,
         (holds) => ((holds & MAY_BE_NULL) === 0 ? 0 : TRUE) | ((holds & MAY_BE_VALUE) === 0 ? 0
           : FALSE))
-      case 'decided': return this.#values(predicate.path, () => answerOf(predicate.answer), 0)
+      case 'decided': return this.#values(predicate.path, () => answerOf(predicate.answer), 0,
+        null)
       case 'compare': {
         const { op } = predicate
         const x = keyOf(predicate.value)
-        return this.#values(predicate.path, (low, high) => rangeOutcomes(op, low, high, x),
-          rangeOutcomes(op, NaN, NaN, x))
+        const ofNaN = rangeOutcomes(op, NaN, NaN, x)
+        return this.#values(predicate.path, (low, high) => rangeOutcomes(op, low, high, x), ofNaN,
+          { from: x, to: x, below: rangeOutcomes(op, null, 0, 1),
+            above: rangeOutcomes(op, 1, null, 0), around: rangeOutcomes(op, null, null, x) })
       }
       case 'in': {
         const xs = predicate.values.map(keyOf).sort(compareKeys)
+        const [from, to] = [xs[0], xs.at(-1)]
         return this.#values(predicate.path, (low, high) => membershipOutcomes(low, high, xs),
-          membershipOutcomes(NaN, NaN, xs))
+          membershipOutcomes(NaN, NaN, xs), from === undefined || to === undefined ? null
+            : { from, to, below: FALSE, above: FALSE, around: TRUE | FALSE })
       }
       case 'like': {
         const { prefix, isAll } = prefixOf(predicate.pattern)
         return this.#values(predicate.path, (low, high) =>
-          prefixOutcomes(low, high, prefix, isAll), 0)
+          prefixOutcomes(low, high, prefix, isAll), 0, null)
       }
     }
   }
@@ -111,16 +126,26 @@ class Evaluation {
     return this.#bounds(path).holds.map(outcome)
   }
 
-  /** `ofNaN`: the outcome for a NaN, which bounds say nothing of. */
-  #values(path: FieldPath, outcome: (low: Key | null, high: Key | null) => number, ofNaN: number)
-    : Uint8Array {
-    const { low, high, holds, mayBeNaN } = this.#bounds(path)
+  /** `ofNaN`: the outcome for a NaN, which bounds say nothing of. `span`: for speed alone. */
+  #values(path: FieldPath, outcome: (low: Key | null, high: Key | null) => number, ofNaN: number,
+    span: Span | null): Uint8Array {
+    const { low, high, ranks, holds, mayBeNaN } = this.#bounds(path)
     const extra = mayBeNaN ? ofNaN : 0
+    const from = span === null ? NaN : ranks.of(span.from)
+    const to = span === null ? NaN : ranks.of(span.to)
     const outcomes = new Uint8Array(holds.length)
     for (let at = 0; at < outcomes.length; at++) {
       const held = holds[at]!
-      outcomes[at] = ((held & MAY_BE_VALUE) === 0 ? 0 : outcome(low[at]!, high[at]!) | extra)
-        | ((held & MAY_BE_NULL) === 0 ? 0 : NULL)
+      let answer = (held & MAY_BE_NULL) === 0 ? 0 : NULL
+      if ((held & MAY_BE_VALUE) !== 0) {
+        const lowRank = ranks.low[at]!
+        const highRank = ranks.high[at]!
+        answer |= extra | (span !== null && highRank < from ? span.below
+          : span !== null && lowRank > to ? span.above
+          : span !== null && lowRank < from && highRank > to ? span.around
+          : outcome(low[at]!, high[at]!))
+      }
+      outcomes[at] = answer
     }
     return outcomes
   }

@@ -33,6 +33,9 @@ const GREGORIAN_DAYS = -141_427
 const GREGORIAN_MICROS = BigInt(GREGORIAN_DAYS) * 86_400_000_000n
 const STANDARD_TIME_MICROS = -25_567n * 86_400_000_000n
 const MILLISECOND_REST = 999n
+/** 100 years. */
+const RECENT_MS = 36_500 * 86_400_000
+const PLAIN = /^-?\d+(?:\.\d+)?$/
 
 /**
  * Reads min and max of the field's type; null: such statistics bound nothing. `writer`: `own`
@@ -64,7 +67,8 @@ export function boundReader({ type, metadata }: StructField, writer: 'any' | 'ow
 
 /** The number times 10^scale; digits beyond are rounded outwards. */
 function scaled(text: string, scale: number, side: 'low' | 'high'): Key | null {
-  if (text.length <= 15 && scale === 0 && /^-?\d+$/.test(text)) return Number(text)
+  const plain = text.length <= 15 ? plainNumber(text, scale) : null
+  if (plain !== null) return plain
   const number = parseDecimal(text)
   if (number === null) return null
   const shift = scale - number.scale
@@ -77,6 +81,15 @@ function scaled(text: string, scale: number, side: 'low' | 'high'): Key | null {
     if (side === 'high' && rest > 0n) value++
   }
   return Number.isSafeInteger(Number(value)) ? Number(value) : value
+}
+
+/** What needs no bigint: a number of few digits and no more decimals than `scale`. */
+function plainNumber(text: string, scale: number): number | null {
+  const point = text.indexOf('.')
+  const decimals = point === -1 ? 0 : text.length - point - 1
+  if (decimals > scale || text.length + scale - decimals > 15 || !PLAIN.test(text)) return null
+  return point === -1 ? Number(text) * 10 ** scale
+    : Number(text.slice(0, point) + text.slice(point + 1)) * 10 ** (scale - decimals)
 }
 
 function numberOf({ text, isText }: Token): number {
@@ -98,10 +111,14 @@ function widenedDouble(token: Token, side: 'low' | 'high'): Key | null {
 
 /** U+FFFD at the end is what is left of a character that was cut in two. */
 function lowText(text: string): string {
+  if (!text.endsWith('\ufffd')) return text
   return text.replace(/\ufffd+$/, '')
 }
 
 function highText(text: string): string | null {
+  const last16 = text.charCodeAt(text.length - 1)
+  // A tiebreaker is U+007F or above; characters are no more than units.
+  if (text.length < CUT_CHARACTERS && !(last16 >= 0x7f)) return text
   const characters = [...text]
   const last = characters.at(-1) ?? ''
   if (TIEBREAKERS.has(last)) return successor(characters.slice(0, -1))
@@ -120,16 +137,23 @@ function successor(characters: readonly string[]): string | null {
   return null
 }
 
-/** `2026-11-23T22:00:00.123Z`, as nearly every writer prints it. */
-function fullMoment(text: string): { micros: bigint; zoned: boolean } | null {
+/**
+ * `2026-11-23T22:00:00.123Z`, as nearly every writer prints it, in milliseconds; null: some other
+ * form, or so far from 1970 that its own rules apply.
+ */
+function recentMs(text: string): number | null {
+  if (text.length !== 24 || !text.endsWith('Z')) return null
   const ms = Date.parse(text)
-  return Number.isNaN(ms) ? null : { micros: BigInt(ms) * 1000n, zoned: true }
+  return Math.abs(ms) < RECENT_MS ? ms : null
 }
 
 function momentKey(text: string, zoned: boolean, side: 'low' | 'high', writer: 'any' | 'own')
   : Key | null {
-  const moment = zoned && text.length === 24 && text.endsWith('Z') ? fullMoment(text)
-    : parseMoment(text)
+  const recent = zoned ? recentMs(text) : null
+  if (recent !== null) {
+    return recent * 1000 + (side === 'high' ? 999 : writer === 'own' ? 0 : -999)
+  }
+  const moment = parseMoment(text)
   if (moment?.zoned !== zoned) return null
   const { micros } = moment
   if (writer === 'any') {

@@ -50,16 +50,14 @@ export class StatsReader {
   /** false: not sure. */
   #scan(text: string): boolean {
     const rowsAt = text.indexOf(ROWS)
-    const minAt = text.indexOf(MIN)
-    const maxAt = text.indexOf(MAX)
-    const nullsAt = text.indexOf(NULLS)
+    const minAt = onlyPlaceOf(MIN, text)
+    const maxAt = onlyPlaceOf(MAX, text)
+    const nullsAt = onlyPlaceOf(NULLS, text)
     if (rowsAt === -1 || minAt === -1 || maxAt === -1 || nullsAt === -1) return false
-    const starts = [minAt, maxAt, nullsAt]
-    const found = starts.map((at) => {
-      const end = Math.min(...starts.map((other) => other > at ? other : text.length))
-      return this.#member(text, at + MIN.length, end)
-    })
-    const [min, max, nulls] = found
+    const end = text.length
+    const min = this.#member(text, minAt + MIN.length, nearest(minAt, maxAt, nullsAt, end))
+    const max = this.#member(text, maxAt + MAX.length, nearest(maxAt, minAt, nullsAt, end))
+    const nulls = this.#member(text, nullsAt + NULLS.length, nearest(nullsAt, minAt, maxAt, end))
     if (min === undefined || max === undefined || nulls === undefined) return false
     this.min = min
     this.max = max
@@ -98,6 +96,18 @@ export class StatsReader {
     this.nullCount = inside('nullCount')?.text ?? null
     this.rows = tokenOf(document['numRecords'])?.text ?? null
   }
+}
+
+/** -1: nowhere, or more than once, as for a struct of that name. */
+function onlyPlaceOf(key: string, text: string): number {
+  const at = text.indexOf(key)
+  return at === -1 || text.indexOf(key, at + key.length) === -1 ? at : -1
+}
+
+/** Which of the others, or the end, comes first after `at`. */
+function nearest(at: number, one: number, other: number, end: number): number {
+  const first = one > at ? one : end
+  return other > at && other < first ? other : first
 }
 
 const QUOTE = 0x22

@@ -99,7 +99,7 @@ export class LocalStorage implements Storage {
       return first.isSymbolicLink() ? await stat(await this.#followed(path)) : first
     })
     if (found === null || !found.isFile()) return null
-    return { path, size: found.size, mtimeMs: Math.round(found.mtimeMs) }
+    return { path, size: found.size, mtimeMs: Math.floor(found.mtimeMs) }
   }
 
   async putIfAbsent(path: string, body: Uint8Array, options: PutOptions = {})

@@ -14,7 +14,7 @@ export interface StoredObject {
   /** Relative to the root, `/` between parts. */
   readonly path: string
   readonly size: number
-  /** Milliseconds since 1970-01-01 UTC. */
+  /** Whole milliseconds since 1970-01-01 UTC, the rest cut off as Hadoop and delta-rs do. */
   readonly mtimeMs: number
 }
 

@@ -3,9 +3,11 @@
  * and of the change feed: ours are the same, value by value.
  */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync,
+  writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { tableChanges } from '../../src/delta/changes.ts'
 import { jsonRows } from '../../src/delta/json-rows.ts'
@@ -22,6 +24,27 @@ interface Expected {
   readonly versions: Readonly<Record<string, readonly string[]>>
   /** Without `_commit_timestamp`. */
   readonly changes: { readonly from: number; readonly rows: readonly string[] } | null
+  /** Milliseconds, and the rows AS OF then; null: Spark has none for that time. */
+  readonly times?: readonly (readonly [number, readonly string[] | null])[]
+}
+
+/** Where the script's folder was when it packed a table. */
+const PACKED = '/spark-tables'
+
+/** Unpacks an archive; a clone's absolute paths lead to its source again. */
+function unpack(archive: string, place: string): Expected {
+  execFileSync('tar', ['xzf', join(ARCHIVES, archive), '-C', place])
+  const log = join(place, 'table', '_delta_log')
+  for (const name of existsSync(join(place, 'source')) ? readdirSync(log) : []) {
+    if (!name.endsWith('.json')) continue
+    const file = join(log, name)
+    const { atime, mtime } = statSync(file)
+    const source = new RegExp(`file:${PACKED}/[^/]+/source`, 'g')
+    writeFileSync(file, readFileSync(file, 'utf8')
+      .replaceAll(source, pathToFileURL(join(place, 'source')).href))
+    utimesSync(file, atime, mtime)
+  }
+  return JSON.parse(readFileSync(join(place, 'expected.json'), 'utf8')) as Expected
 }
 
 /** A map's entries have no order; all else stays as it is, -0.0 too. */
@@ -56,14 +79,19 @@ describe('tables that Spark wrote', () => {
 
   it.each(readdirSync(ARCHIVES))('%s', async (archive) => {
     const place = mkdtempSync(join(folder, 'table '))
-    execFileSync('tar', ['xzf', join(ARCHIVES, archive), '-C', place])
-    const expected = JSON.parse(readFileSync(join(place, 'expected.json'), 'utf8')) as Expected
-    const storage = new LocalStorage({ root: join(place, 'table') })
+    const expected = unpack(archive, place)
+    const storage = new LocalStorage({ root: join(place, 'table'),
+      allowedFolders: [join(place, 'source')] })
     const table = await DeltaTable.open({ storage })
     expect(Object.keys(expected.versions)).toHaveLength(table.snapshot.version + 1)
     for (const [at, rows] of Object.entries(expected.versions)) {
       const snapshot = await table.at(version(Number(at)))
       expect(await rowsOf(scanTable(snapshot, { storage, reader }))).toEqual(canonical(rows))
+    }
+    for (const [at, rows] of expected.times ?? []) {
+      const snapshot = table.atTimestamp(at)
+      if (rows === null) await expect(snapshot).rejects.toMatchObject({ code: 'not-found' })
+      else expect(await rowsOf(scanTable(await snapshot, { storage, reader }))).toEqual(rows)
     }
     if (expected.changes === null) return
     const columns = [...table.snapshot.schema.fields.map((field) => field.name), '_change_type',
@@ -71,5 +99,13 @@ describe('tables that Spark wrote', () => {
     expect(await rowsOf(tableChanges(table,
       { reader, columns, from: version(expected.changes.from) })))
       .toEqual(canonical(expected.changes.rows))
+  })
+  it('a clone whose source is not allowed is refused by the folder that it needs', async () => {
+    const place = mkdtempSync(join(folder, 'clone '))
+    unpack('shallow-clone.tar.gz', place)
+    const storage = new LocalStorage({ root: join(place, 'table') })
+    const { snapshot } = await DeltaTable.open({ storage })
+    await expect(rowsOf(scanTable(snapshot, { storage, reader }))).rejects.toMatchObject(
+      { code: 'delta-unsupported', hint: expect.stringContaining('--allow-folder') as string })
   })
 })

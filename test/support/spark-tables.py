@@ -146,6 +146,10 @@ def pack(name, expected):
         json.dump(expected, file, ensure_ascii=False)
     for crc in glob.glob(f"{place}/**/.*.crc", recursive=True):
         os.remove(crc)
+    if os.path.exists(f"{place}/source"):
+        # A clone begins with a checkpoint, whose paths nobody can move; the log says the same.
+        for file in glob.glob(f"{place}/table/_delta_log/*checkpoint*"):
+            os.remove(file)
     for file in glob.glob(f"{place}/*/_delta_log/*.*"):
         modified = os.stat(file).st_mtime_ns // 1_000_000
         if not file.endswith(".parquet"):
@@ -304,29 +308,5 @@ make("change feed across columns", [
     "INSERT INTO {t} VALUES ('new', 7, 0, named_struct('x', 1))",
     "ALTER TABLE {t} ADD COLUMN (s.y STRING)", "UPDATE {t} SET name = 'set', s.y = 'y' WHERE part = 0",
     "DELETE FROM {t} WHERE id = 1"], 0)
-for zone in ("UTC", "America/Los_Angeles"):
-    times = ", ".join(f"TIMESTAMP'{at}'" for at in (["0001-01-01 00:00:00", "1582-10-04 23:59:59.999999",
-        "1582-10-15 00:00:00", "1899-12-31 23:59:59.5"] if zone == "UTC" else []) + ["1970-01-01 00:00:00",
-        "2024-02-29 12:34:56.789123"])
-    values = (f"SELECT posexplode(array(DATE'0001-01-01', DATE'0099-12-31', DATE'0100-03-01',"
-              " DATE'0300-03-01', DATE'1000-02-28', DATE'1500-02-28', DATE'1500-03-01', DATE'1582-10-04',"
-              f" DATE'1582-10-15', DATE'2024-02-29', null)) AS (n, d), array({times}) AS ts")
-    insert = ("INSERT INTO {t} SELECT n, d, ts[n % size(ts)], array(d, null),"
-              f" named_struct('m', map(n, ts[n % size(ts)])) FROM ({values})")
-    modes = [("INT96", "LEGACY"), ("TIMESTAMP_MICROS", "LEGACY"), ("TIMESTAMP_MILLIS", "LEGACY"),
-             ("INT96", "CORRECTED"), ("TIMESTAMP_MICROS", "CORRECTED")]
-    make(f"legacy calendar {zone.replace('/', ' ')}", [
-        f"SET spark.sql.session.timeZone={zone}",
-        "CREATE TABLE {t} (n INT, d DATE, ts TIMESTAMP, l ARRAY<DATE>, s STRUCT<m:MAP<INT,TIMESTAMP>>)"
-        " USING delta"] + [statement for stored, mode in modes for statement in (
-            f"SET spark.sql.parquet.outputTimestampType={stored}",
-            f"SET spark.sql.parquet.datetimeRebaseModeInWrite={mode}",
-            f"SET spark.sql.parquet.int96RebaseModeInWrite={mode}", insert)])
-make("legacy calendar refused", [
-    "SET spark.sql.session.timeZone=America/Los_Angeles",
-    "SET spark.sql.parquet.datetimeRebaseModeInWrite=LEGACY",
-    "SET spark.sql.parquet.outputTimestampType=TIMESTAMP_MICROS",
-    "CREATE TABLE {t} (ts TIMESTAMP) USING delta",
-    "INSERT INTO {t} VALUES (TIMESTAMP'1850-01-01 00:00:00')"])
 spark.stop()
 shutil.rmtree(WORK)
