@@ -231,7 +231,6 @@ public class JdbcSession {
     saw("columns", rows(metadata.getColumns(null, schema, "items", null)));
     saw("keys", rows(metadata.getPrimaryKeys(null, schema, "mine")));
     saw("indexes", rows(metadata.getIndexInfo(null, schema, "mine", false, true)));
-    saw("types", rows(metadata.getTypeInfo()).hashCode());
   }
 
   private static String refusal(Connection connection, String text) {
