@@ -40,10 +40,10 @@ interface Memory {
   readonly ofBlock: WeakMap<FileBlock, readonly Segment[]>
 }
 
-const SEGMENT_ROWS_MAX = 16_384
+const SEGMENT_ROWS_MAX = 8_192
 /** CW2: sizes that differ by less than this factor are alike, and so many are joined. */
 const FAN = 4
-const BATCH_ACTIONS = 1_000
+const BATCH_ACTIONS = 250
 /** Files so near in memory that the processor's cache holds them together. */
 const NEAR_FILES = 2_048
 
@@ -155,8 +155,12 @@ class Job {
     const { batches, live, fresh } = await this.#inBatches(snapshot)
     const moved = new Map<object, Segment>()
     for (const segment of keptSegments(live, fresh)) moved.set(segment, await this.#copy(segment))
+    const inOrder = new Array<AddedFile | undefined>(NEAR_FILES)
     for (const batch of batches) {
-      for (const added of batch) {
+      inOrder.fill(undefined)
+      for (const added of batch) inOrder[added.serial % NEAR_FILES] = added
+      for (const added of inOrder) {
+        if (added === undefined) continue
         const copy = added.note === null ? undefined : moved.get(added.note)
         if (copy !== undefined) {
           added.note = copy
@@ -193,8 +197,8 @@ class Job {
       else batch.push(added)
       if (this.#isBatchFull()) await this.#pause()
     }
-    const inOrder = [...batches].sort(([a], [b]) => a - b)
-    return { batches: inOrder.map(([, batch]) => batch), live, fresh }
+    const sorted = [...batches].sort(([a], [b]) => a - b)
+    return { batches: sorted.map(([, batch]) => batch), live, fresh }
   }
 
   /** CW3. Whether the caller has to pause: a promise a row would cost more than the row. */

@@ -20,15 +20,14 @@ export class GrowingBuffer {
     this.#bytes[this.#length++] = value
   }
 
+  /** -2^31 to 2^32-1: of either sign in the same bits. */
   u32(value: number): void {
     this.#room(4)
-    this.#length = this.#bytes.writeUInt32LE(value, this.#length)
+    this.#put32(this.#length, value)
+    this.#length += 4
   }
 
-  i32(value: number): void {
-    this.#room(4)
-    this.#length = this.#bytes.writeInt32LE(value, this.#length)
-  }
+  i32(value: number): void { this.u32(value) }
 
   i64(value: number | bigint): void {
     this.#room(8)
@@ -36,9 +35,9 @@ export class GrowingBuffer {
       this.#length = this.#bytes.writeBigInt64LE(value, this.#length)
       return
     }
-    const high = Math.floor(value / 2 ** 32)
-    this.#bytes.writeUInt32LE(value - high * 2 ** 32, this.#length)
-    this.#length = this.#bytes.writeInt32LE(high, this.#length + 4)
+    this.#put32(this.#length, value)
+    this.#put32(this.#length + 4, Math.floor(value / 2 ** 32))
+    this.#length += 8
   }
 
   /** LEB128 of a whole number up to 2^53. */
@@ -62,7 +61,7 @@ export class GrowingBuffer {
   sizedText(value: string): void {
     this.#room(value.length * 3 + 4)
     const written = this.#bytes.write(value, this.#length + 4)
-    this.#bytes.writeUInt32LE(written, this.#length)
+    this.#put32(this.#length, written)
     this.#length += written + 4
   }
 
@@ -70,6 +69,15 @@ export class GrowingBuffer {
     this.#room(value.length)
     this.#bytes.set(value, this.#length)
     this.#length += value.length
+  }
+
+  /** The lowest 32 bits of a whole number; Buffer's own calls check more than they write. */
+  #put32(at: number, value: number): void {
+    const bytes = this.#bytes
+    bytes[at] = value
+    bytes[at + 1] = value >>> 8
+    bytes[at + 2] = value >>> 16
+    bytes[at + 3] = value >>> 24
   }
 
   #room(bytes: number): void {

@@ -4,6 +4,8 @@
  * RW1  A source is read to its end or the call throws: nothing is left out silently.
  * RW2  Sorting and writing spill to DuckDB's temporary directory beyond its memory limit.
  * RW3  Without column mapping a column keeps the Parquet field id that the sources gave it.
+ * RW4  Days of the old calendar are refused (old-calendar.ts): what is written anew no longer
+ *      tells how they count.
  */
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { SlipwayError } from '../base/errors.ts'
@@ -17,6 +19,7 @@ import type { StatsColumn } from '../delta/stats-columns.ts'
 import { clusterOrder } from './cluster-order.ts'
 import { deltaRelation, fieldIds } from './delta-relation.ts'
 import type { DuckDb } from './duckdb.ts'
+import { requireNewCalendar } from './old-calendar.ts'
 import { copyWithStats, withUnit, type CopiedFile } from './parquet-writer.ts'
 import { identifier, listOf, literal } from './sql-text.ts'
 
@@ -39,6 +42,7 @@ export class DeltaRewriter implements ParquetRewriter {
     try {
       await connection.run(`CREATE TEMP TABLE ${POSITIONS} `
         + '(part BIGINT, source BIGINT, position BIGINT)')
+      await checkCalendar(connection, request)
       const parts = partsOf(request.sources)
       for (const [at, part] of parts.entries()) await fillPositions(connection, at, part)
       const rows = parts.map((part, at) => selectOf(part, at, request)).join(' UNION ALL ')
@@ -61,6 +65,16 @@ export class DeltaRewriter implements ParquetRewriter {
       connection.closeSync()
     }
   }
+}
+
+/** RW4. */
+async function checkCalendar(connection: DuckDBConnection, { sources, fields, mapping }:
+  RewriteRequest): Promise<void> {
+  await requireNewCalendar(connection, {
+    paths: sources.map(({ path }) => path), nameOf: physicalName,
+    columns: fields.map((field) => ({ sql: identifier(physicalName(field)), type: field.type })),
+    from: (paths) => deltaRelation(paths, fields, mapping),
+  })
 }
 
 /**

@@ -5,6 +5,7 @@
  * DR2  Files that keep their columns alike are read by one statement, FILES_PER_SCAN at most;
  *      its result is streamed, so that DuckDB waits for the consumer.
  * DR3  Deleted positions never stand in SQL: rows are dropped by the bitmap as batches are made.
+ * DR4  Days of the old calendar are refused (old-calendar.ts).
  */
 import type { DuckDBConnection, DuckDBDataChunk } from '@duckdb/node-api'
 import type { RecordBatch, Schema } from 'apache-arrow'
@@ -16,6 +17,7 @@ import type { StructField } from '../delta/schema.ts'
 import type { Value } from '../delta/value.ts'
 import { arrowBatch, arrowSchema } from './arrow-batch.ts'
 import type { DuckDb } from './duckdb.ts'
+import { requireNewCalendar } from './old-calendar.ts'
 import { columnReading, typeText, type ColumnReading } from './parquet-columns.ts'
 import { parquetTree, SCHEMA_COLUMNS, type SchemaRow } from './parquet-tree.ts'
 import { predicateSql, valueText } from './predicate-sql.ts'
@@ -49,6 +51,7 @@ export class DuckDbParquetReader implements ParquetReader {
       const schema = arrowSchema(request.columns)
       for await (const files of inGroups(request.files)) {
         for (const scan of await scansOf(connection, files, columns, request)) {
+          await checkCalendar(connection, scan, columns)
           yield * scanBatches(connection, scan, columns, request, schema)
         }
       }
@@ -143,10 +146,27 @@ async function * scanBatches(connection: DuckDBConnection, scan: Scan,
   }
 }
 
+async function checkCalendar(connection: DuckDBConnection, scan: Scan,
+  columns: readonly StructField[]): Promise<void> {
+  const stored = storedIn(scan, columns)
+  const paths = scan.files.map(({ path }) => path)
+  await asDamage(paths, () => requireNewCalendar(connection, {
+    paths, nameOf: scan.reading.nameOf,
+    columns: stored.map(({ type }, at) => ({ sql: `c${at}`, type })),
+    from: (some) => sourceSql({ ...scan, files: scan.files.filter(({ path }) =>
+      some.includes(path)) }, stored),
+  }))
+}
+
+/** The columns that the files do not have as constants. */
+function storedIn({ files }: Scan, columns: readonly StructField[]): readonly StructField[] {
+  return columns.filter((column) => files[0]?.constants.has(column.name) !== true)
+}
+
 function scanSql(scan: Scan, columns: readonly StructField[], request: ReadRequest,
   selects: boolean): string {
   const { files, reading } = scan
-  const stored = columns.filter((column) => files[0]?.constants.has(column.name) !== true)
+  const stored = storedIn(scan, columns)
   const expressionOf = (column: StructField): string => {
     const at = stored.indexOf(column)
     return at === -1 ? constantSql(column, files) : `c${at}`

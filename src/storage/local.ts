@@ -106,13 +106,8 @@ export class LocalStorage implements Storage {
     : Promise<PutResult> {
     return await this.#write(path, async (target) => {
       const staged = await this.#stage(body, options)
-      try {
-        if (!await linkNew(staged, target)) return 'exists'
-      } finally {
-        await removeFile(staged)
-      }
-      if (options.durable !== false) await syncDirectory(dirname(target))
-      return 'created'
+      const isNew = await nameOnce(staged, target, options.durable !== false)
+      return isNew ? 'created' : 'exists'
     })
   }
 
@@ -133,8 +128,7 @@ export class LocalStorage implements Storage {
     return await this.#write(path, async (target) => {
       await syncFile(file)
       if (!await linkNew(file, target)) return 'exists'
-      await removeFile(file)
-      await syncDirectory(dirname(target))
+      await Promise.all([removeFile(file), syncDirectory(dirname(target))])
       return 'created'
     })
   }
@@ -295,6 +289,18 @@ async function readFully(handle: FileHandle,
 
 function isInside(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep)
+}
+
+/** The file under its name, which is durable with `isDurable`; false: there was one already. */
+async function nameOnce(staged: string, target: string, isDurable: boolean): Promise<boolean> {
+  let isNew = false
+  try {
+    isNew = await linkNew(staged, target)
+  } finally {
+    await Promise.all([removeFile(staged),
+      isNew && isDurable ? syncDirectory(dirname(target)) : undefined])
+  }
+  return isNew
 }
 
 async function linkNew(from: string, to: string): Promise<boolean> {
