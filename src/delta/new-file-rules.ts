@@ -8,17 +8,23 @@
  * Source: PROTOCOL.md "Column Invariants", "Clustered Table".
  */
 import { SlipwayError } from '../base/errors.ts'
-import type { AddFile, Metadata } from './actions.ts'
+import type { AddFile } from './actions.ts'
 import { physicalName } from './column-mapping.ts'
-import { parseSchema, type StructType } from './schema.ts'
+import type { StructType } from './schema.ts'
 import { StatsReader } from './stats-reader.ts'
 
-/** Throws `usage`. `clustering`: as clusteringColumns has it. */
-export function requireNewFiles(metadata: Metadata,
-  clustering: readonly (readonly string[])[], files: readonly AddFile[]): void {
+export interface NewFileRules {
+  readonly schema: StructType
+  readonly partitionColumns: readonly string[]
+  /** As clusteringColumns has it. */
+  readonly clustering: readonly (readonly string[])[]
+}
+
+/** Throws `usage`. */
+export function requireNewFiles(rules: NewFileRules, files: readonly AddFile[]): void {
   if (files.length === 0) return
-  for (const { path, name } of requiredFields(parseSchema(metadata.schemaString))) {
-    const isPartition = metadata.partitionColumns.includes(name)
+  for (const { path, name } of requiredFields(rules.schema)) {
+    const isPartition = rules.partitionColumns.includes(name)
     const reader = new StatsReader(path)
     for (const file of files) {
       if (isPartition) {
@@ -31,7 +37,7 @@ export function requireNewFiles(metadata: Metadata,
         `${name} is NOT NULL: a file must show by its nullCount that it has no NULL there`)
     }
   }
-  for (const path of clustering) {
+  for (const path of rules.clustering) {
     const reader = new StatsReader(path)
     for (const file of files) {
       reader.read(file.stats)

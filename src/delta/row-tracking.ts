@@ -48,9 +48,14 @@ export function requireRowIds(base: Snapshot, metadata: Metadata, staying: Itera
   const { configuration } = metadata
   if (configuration[ENABLED] !== 'true' || base.metadata.configuration[ENABLED] === 'true') return
   const named = rowIdColumns(metadata) !== null && tracksRows(base.protocol, metadata)
-  if (named && [...staying].every((file) => file.baseRowId !== undefined)) return
+  if (named && everyHasRowId(staying)) return
   throw new SlipwayError('usage', `${ENABLED} needs the feature rowTracking, the names of its `
     + 'columns and row ids in every file')
+}
+
+function everyHasRowId(files: Iterable<AddFile>): boolean {
+  for (const { baseRowId } of files) if (baseRowId === undefined) return false
+  return true
 }
 
 /** RT1, RT2. `isNew`: no version before had the file. The domain is null where nothing is new. */

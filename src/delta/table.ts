@@ -90,7 +90,8 @@ export class DeltaTable {
     const timestampMs = Math.max(clock.now(), options.notBeforeMs ?? 0)
     const metadata = newMetadata(options, timestampMs)
     requirePartitionValues(metadata, options.adds ?? [])
-    requireNewFiles(metadata, [], options.adds ?? [])
+    requireNewFiles({ schema: parseSchema(metadata.schemaString), clustering: [],
+      partitionColumns: metadata.partitionColumns }, options.adds ?? [])
     const actions: Action[] = [
       { commitInfo: commitInfoOf({ operation: 'CREATE TABLE', operationParameters: {},
         timestampMs, isBlindAppend: true, metadata }) },

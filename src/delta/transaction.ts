@@ -251,9 +251,12 @@ export class Transaction {
     requirePartitionValues(this.metadata, [...adds.map(({ file }) => file), ...this.#changes])
     const clustering = this.#clustering(base)
     requireClusterable(clustering, this.metadata)
-    requireNewFiles(this.metadata, clustering, adds
+    // Parsed for every commit it would cost more than the rest of a small one.
+    const schema = this.#metadata === null ? base.schema : parseSchema(this.#metadata.schemaString)
+    const { partitionColumns } = this.metadata
+    requireNewFiles({ schema, partitionColumns, clustering }, adds
       .filter(({ file, isNew }) => isNew && file.dataChange).map(({ file }) => file))
-    if (this.#metadata !== null) this.#requireAlterable(base, this.#metadata)
+    if (this.#metadata !== null) this.#requireAlterable(base, this.#metadata, schema)
   }
 
   /** The columns that the table will be clustered by. */
@@ -263,21 +266,22 @@ export class Transaction {
     return clusteringColumns(own.removed ? null : own.configuration)
   }
 
-  /** X6, of new metadata over the files that stay. */
-  #requireAlterable(base: Snapshot, metadata: Metadata): void {
-    const staying = [...base.files()].filter((file) =>
-      !this.#removes.has(pathIdentity(file.path)))
-    requireRowIds(base, metadata, staying)
-    if (staying.length === 0) return
+  /** X6, of new metadata over the files that stay, which are looked at only where it matters. */
+  #requireAlterable(base: Snapshot, metadata: Metadata, schema: StructType): void {
+    requireRowIds(base, metadata, this.#staying(base))
     const names = (of: Metadata): string => partitionFields(of).map(physicalName).join('\0')
-    if (names(metadata) !== names(base.metadata)) {
-      throw new SlipwayError('usage',
-        'the partition columns of a table change only when all of its files are removed')
+    const moves = names(metadata) !== names(base.metadata)
+    const tightened = tightenedField(base.schema, schema)
+    if ((!moves && tightened === null) || this.#staying(base).next().done === true) return
+    throw new SlipwayError('usage', moves
+      ? 'the partition columns of a table change only when all of its files are removed'
+      : `${tightened ?? ''} cannot become NOT NULL: files of before may hold NULLs there`)
+  }
+
+  * #staying(base: Snapshot): Generator<AddFile, void> {
+    for (const file of base.files()) {
+      if (!this.#removes.has(pathIdentity(file.path))) yield file
     }
-    const tightened = tightenedField(base.schema, parseSchema(metadata.schemaString))
-    if (tightened === null) return
-    throw new SlipwayError('usage', `${tightened} cannot become NOT NULL: files of before may `
-      + 'hold NULLs there')
   }
 
   #actions(base: Snapshot, version: Version, timestampMs: number): Action[] {

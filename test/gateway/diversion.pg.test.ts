@@ -248,39 +248,33 @@ describe('errors', () => {
 
   it('cancel reaches a session of another gateway process through the engine', async () => {
     scratch.engine.behaviour = 'hang'
-    const other = new GatewayServer({ host: '127.0.0.1', port: 0, tls: null,
-      certificates: NO_CERTIFICATES, slowStatementMs: null,
-      target: scratch.postgres.target, linkPath: scratch.linkPath, logger: silentLogger })
-    const port = await other.listen()
+    const other = await anotherGateway()
     await using victim = await WireClient.silent(scratch.address)
     const key = await loginForKey(victim)
     victim.send(queryMessage(GROUPS))
     await poll('the statement runs', 2_000, () =>
       scratch.engine.probes.at(-1)?.sql === GROUPS ? true : null)
-    await using killer = await WireClient.silent({ host: '127.0.0.1', port })
+    await using killer = await WireClient.silent(other.address)
     killer.send(cancelRequest(key))
     await killer.untilClosed()
     // This engine says `fallback` when it is stopped, so that PostgreSQL answers.
     expect(letters(await victim.until('Z'))).toBe('TDDDDDCZ')
-    await other.stop(0)
+    await other.stop()
   })
 
   it('cancel of another process\'s session does not wait for an engine that hangs', async () => {
     await scratch.stopEngine()
     const hung = createServer((socket) => { socket.resume() }).listen(scratch.linkPath)
-    const other = new GatewayServer({ host: '127.0.0.1', port: 0, tls: null,
-      certificates: NO_CERTIFICATES, slowStatementMs: null,
-      target: scratch.postgres.target, linkPath: scratch.linkPath, logger: silentLogger })
-    const port = await other.listen()
+    const other = await anotherGateway()
     await using victim = await WireClient.silent(scratch.address)
     const key = await loginForKey(victim)
     victim.send(queryMessage('SELECT pg_sleep(30)'))
     const started = Date.now()
-    await using killer = await WireClient.silent({ host: '127.0.0.1', port })
+    await using killer = await WireClient.silent(other.address)
     killer.send(cancelRequest(key))
     expect(sqlStateOf(await victim.until('Z'))).toBe('57014')
     expect(Date.now() - started).toBeLessThan(2_500)
-    await other.stop(0)
+    await other.stop()
     await new Promise((resolve) => hung.close(resolve))
     await scratch.restartEngine()
   })
@@ -356,6 +350,15 @@ describe('routes', () => {
 })
 
 /** BackendKeyData's content: process id and secret. */
+/** As a second gateway process of the same instance. */
+async function anotherGateway() {
+  const gateway = new GatewayServer({ host: '127.0.0.1', port: 0, tls: null,
+    certificates: NO_CERTIFICATES, slowStatementMs: null,
+    target: scratch.postgres.target, linkPath: scratch.linkPath, logger: silentLogger })
+  const port = await gateway.listen()
+  return { address: { host: '127.0.0.1', port }, stop: () => gateway.stop(0) }
+}
+
 async function loginForKey(victim: WireClient): Promise<Buffer> {
   victim.send(startupPacket(LOGIN))
   const key = (await victim.until('Z')).find(({ code }) => code === 'K')
