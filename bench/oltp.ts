@@ -3,7 +3,7 @@
  * own socket and --direct-port; interleaved, each round in another order, routing on.
  *
  * Arguments: parts among throughput, connect, copy, latency, large-row, idle (none: all), and
- * seconds=8 rounds=3 clients=4,16,64 megabytes=1024 idle=5000.
+ * seconds=8 rounds=4 clients=4,16,64 megabytes=1024 idle=5000.
  */
 import { startOltpBed, type OltpOptions, type OltpPart } from './oltp/bed.ts'
 import { connectPart } from './oltp/connect.ts'
@@ -41,7 +41,7 @@ function readOptions(args: readonly string[]): OltpOptions {
   const given = new Map(args.filter((arg) => arg.includes('='))
     .map((arg) => arg.split('=', 2) as [string, string]))
   return {
-    seconds: Number(given.get('seconds') ?? 8), rounds: Number(given.get('rounds') ?? 3),
+    seconds: Number(given.get('seconds') ?? 8), rounds: Number(given.get('rounds') ?? 4),
     clients: (given.get('clients') ?? '4,16,64').split(',').map(Number),
     megabytes: Number(given.get('megabytes') ?? 1024), idle: Number(given.get('idle') ?? 5000),
   }

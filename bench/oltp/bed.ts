@@ -3,10 +3,12 @@ import { rmSync } from 'node:fs'
 import { freePort } from '../../src/base/free-port.ts'
 import { selfSigned } from '../../test/support/certificates.ts'
 import {
-  initialisePgbench, pgbenchTally, startPgbench, tpsOf,
+  initialisePgbench, PGBENCH_TABLES, pgbenchTally, startPgbench, tpsOf,
 } from '../../test/support/pgbench.ts'
+import { mirrored } from '../../test/support/mirror.ts'
+import { poll } from '../../test/support/poll.ts'
 import { Slipway, temporaryFolder } from '../../test/support/slipway.ts'
-import type { Address } from '../../test/support/sql-client.ts'
+import { SqlClient, type Address } from '../../test/support/sql-client.ts'
 import { startPgBouncer } from '../support/pgbouncer.ts'
 import { cpuTimeOf } from '../support/process-cpu.ts'
 import type { BenchReport } from '../support/report.ts'
@@ -37,7 +39,10 @@ export interface OltpOptions {
 
 export type OltpPart = (bed: OltpBed, options: OltpOptions) => Promise<BenchReport>
 
-const SCALE = 10
+/** Branches: no fewer than clients that write, or they wait for one another. */
+const SCALE = 16
+const COPIED_WITHIN_MS = 180_000
+const SETTLED_WITHIN_MS = 60_000
 
 export async function startOltpBed(): Promise<OltpBed> {
   const directPort = await freePort('127.0.0.1')
@@ -49,6 +54,7 @@ export async function startOltpBed(): Promise<OltpBed> {
   try {
     await using client = await slipway.connect()
     await initialisePgbench(slipway.address, client, SCALE)
+    await mirrored(client, PGBENCH_TABLES, { withinMs: COPIED_WITHIN_MS })
     const bouncer = await startPgBouncer(slipway, certificate)
     return {
       ways: {
@@ -70,18 +76,34 @@ export async function startOltpBed(): Promise<OltpBed> {
   }
 }
 
-/** Each round begins with another way, so that none always follows the same one. */
+/**
+ * Over as many rounds as there are ways, each runs at every place and follows every other one:
+ * what a way leaves behind (WAL to mirror, pages to write) would else fall to the same one always.
+ *
+ * Source: E. J. Williams, "Experimental Designs Balanced for the Estimation of Residual Effects
+ * of Treatments", 1949; for an even number of ways.
+ */
 export async function interleaved<T>(
   ways: readonly Way[], rounds: number, run: (way: Way) => Promise<T>,
 ): Promise<ReadonlyMap<WayName, readonly T[]>> {
   const found = new Map<WayName, T[]>(ways.map(({ name }) => [name, []]))
   for (let round = 0; round < rounds; round++) {
     for (let place = 0; place < ways.length; place++) {
-      const way = ways[(round + place) % ways.length]
+      const shift = place % 2 === 1 ? (place + 1) / 2 : ways.length - place / 2
+      const way = ways[(round + shift) % ways.length]
       if (way !== undefined) found.get(way.name)?.push(await run(way))
     }
   }
   return found
+}
+
+/** Waits until the mirror has applied what was written before. */
+export async function settled({ ways }: OltpBed): Promise<void> {
+  await using client = await SqlClient.connect(ways['direct-port'].address)
+  const written = await client.value('SELECT pg_current_wal_lsn()')
+  await poll('the mirror has caught up', SETTLED_WITHIN_MS, async () =>
+    await client.value(`SELECT min(applied_lsn) >= '${written}' FROM slipway.tables`) === 't'
+      ? true : null)
 }
 
 export interface PgbenchRound {

@@ -37,7 +37,8 @@ async function psqlQuietly({ address }: Way, sql: string, rows: number | null): 
   const child = spawn('psql', ['-X', '-q', '-v', 'ON_ERROR_STOP=1',
     ...sql.split('; ').flatMap((one) => ['-c', one])], {
     env: { ...cleanEnvironment(), PGHOST: address.host, PGPORT: String(address.port),
-      PGUSER: address.user, PGPASSWORD: address.password, PGDATABASE: address.database },
+      PGUSER: address.user, PGPASSWORD: address.password, PGDATABASE: address.database,
+      PGSSLMODE: 'disable' },
     stdio: [rows === null ? 'ignore' : 'pipe', 'ignore', 'inherit'],
   })
   const closed = once(child, 'close')

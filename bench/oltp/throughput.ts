@@ -2,7 +2,7 @@
 import type { Bar } from '../support/report.ts'
 import { median } from '../support/statistics.ts'
 import {
-  interleaved, ratioOf, runPgbench, type OltpPart, type PgbenchRound, type WayName,
+  interleaved, ratioOf, runPgbench, settled, type OltpPart, type PgbenchRound, type WayName,
 } from './bed.ts'
 
 /** `floor`: of PgBouncer's throughput. */
@@ -20,8 +20,10 @@ export const throughputPart: OltpPart = async (bed, { seconds, rounds, clients }
   const bars: Bar[] = []
   for (const load of LOADS) {
     for (const count of load.isRead ? clients : [WRITERS]) {
-      const found = await interleaved(Object.values(bed.ways), rounds, (way) =>
-        runPgbench(way, { seconds, clients: count, args: load.args }))
+      const found = await interleaved(Object.values(bed.ways), rounds, async (way) => {
+        await settled(bed)
+        return runPgbench(way, { seconds, clients: count, args: load.args })
+      })
       const of = (name: WayName): readonly PgbenchRound[] => found.get(name) ?? []
       const tps = (name: WayName): readonly number[] => of(name).map((round) => round.tps)
       const label = `${load.name}, ${count} clients`

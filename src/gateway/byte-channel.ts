@@ -1,17 +1,18 @@
 /**
- * ByteChannel: one socket, read into a buffer of its own, written with strict backpressure.
+ * ByteChannel: one socket, read without a buffer of its own, written with strict backpressure.
  *
- * B1  A chunk given to `onBytes` is valid until the handler returns; where the handler wrote
- *     it to another channel that is now `isPending`, until that channel has drained. So the
- *     handler returns false then, and reading stops until `resume`.
+ * B1  A chunk given to `onBytes` is valid until the handler returns, and no longer: all
+ *     channels read into the same memory, which stays in the processor's cache.
  * B2  `onClose` comes once, last, whatever ends the socket.
  * B3  Nothing is allocated, scheduled or promised for a chunk that the kernel takes at once.
+ * B4  What waits to be written is bounded: a handler that wrote to a channel which is now
+ *     `isPending` returns false, and reading stops until `resume`.
  *
  * The `onread` option of net.Socket and write(2) on its descriptor are what make B3 possible: a
  * stream's write allocates a request and schedules its callback. What the kernel does not take
- * goes through the stream, which waits. net.Server has no `onread`, so an accepted socket's
- * handle moves into a new Socket; where there is no handle to move (TLS, or a Node without it)
- * the channel reads by 'data' events and writes by the stream.
+ * is copied and goes through the stream, which waits. net.Server has no `onread`, so an accepted
+ * socket's handle moves into a new Socket; where there is no handle to move (TLS, or a Node
+ * without it) the channel reads by 'data' events and writes by the stream.
  */
 import { writeSync } from 'node:fs'
 import { Socket, type NetConnectOpts, connect } from 'node:net'
@@ -28,12 +29,12 @@ export interface ChannelHandler {
   onClose(): void
 }
 
-/** Small while a connection talks in short messages, so that idle ones cost little. */
-const SMALL_BYTES = 8 * 1024
-const LARGE_BYTES = 64 * 1024
-/** Short reads in a row after which the small buffer is enough again. */
-const SHORT_READS_MAX = 32
-/** TLS queues what it was given (a copy), so that a short queue need not stop the reader. */
+/** Of one read; COPY fills it, most messages have some hundred bytes. */
+const CHUNK_BYTES = 64 * 1024
+const CHUNK = Buffer.allocUnsafeSlow(CHUNK_BYTES)
+/** The first bytes of CHUNK, by how many: most reads need no new view. */
+const VIEWS = Array.from({ length: 1024 }, (_, bytes) => CHUNK.subarray(0, bytes))
+/** TLS takes a copy whatever the kernel does, so that a short queue need not stop the reader. */
 const STREAM_QUEUE_BYTES_MAX = 64 * 1024
 
 const NOTHING = Buffer.alloc(0)
@@ -42,16 +43,16 @@ const ignore = (): void => {}
 export class ByteChannel {
   #handler: ChannelHandler = IDLE_HANDLER
   readonly #stream: Duplex
-  /** The stream keeps what it is given until later: chunks must be copied. */
-  readonly #copies: boolean
+  /** Bytes that may wait in the stream before the channel `isPending`. */
+  readonly #queueBytesMax: number
   /** The socket's, which does not block; null where only the stream can write. */
   #descriptor: number | null = null
   #waiting = false
   bytesRead = 0
 
-  private constructor(stream: Duplex, copies: boolean) {
+  private constructor(stream: Duplex, queueBytesMax: number) {
     this.#stream = stream
-    this.#copies = copies
+    this.#queueBytesMax = queueBytesMax
     stream.on('end', () => this.#handler.onEnd())
     stream.on('close', () => this.#handler.onClose())
     // 'close' follows; what failed is of no use to the other side.
@@ -62,11 +63,10 @@ export class ByteChannel {
   static accepted(socket: Socket): ByteChannel {
     const handle = socket instanceof TLSSocket ? null : detachHandle(socket)
     if (handle === null) return ByteChannel.overStream(socket)
-    const reader = new ChunkReader()
     const channel: ByteChannel = new ByteChannel(new Socket({
       handle, allowHalfOpen: true, readable: true, writable: true, manualStart: true,
-      onread: reader.options((chunk) => channel.#read(chunk)),
-    } as ConstructorParameters<typeof Socket>[0]), false)
+      onread: { buffer: CHUNK, callback: (bytes: number) => channel.#read(firstBytes(bytes)) },
+    } as ConstructorParameters<typeof Socket>[0]), 0)
     channel.#descriptor = descriptorOf(handle)
     return channel
   }
@@ -74,12 +74,11 @@ export class ByteChannel {
   /** Resolves when connected; rejects with the socket's error. */
   static connected(address: NetConnectOpts): Promise<ByteChannel> {
     return new Promise((resolve, reject) => {
-      const reader = new ChunkReader()
-      // Until a handler is there nothing may be read: B1.
       const socket = connect({
-        ...address, allowHalfOpen: true, onread: reader.options((chunk) => channel.#read(chunk)),
+        ...address, allowHalfOpen: true,
+        onread: { buffer: CHUNK, callback: (bytes: number) => channel.#read(firstBytes(bytes)) },
       } as NetConnectOpts)
-      const channel: ByteChannel = new ByteChannel(socket, false)
+      const channel: ByteChannel = new ByteChannel(socket, 0)
       socket.once('error', reject)
       socket.once('connect', () => {
         socket.removeListener('error', reject)
@@ -91,7 +90,7 @@ export class ByteChannel {
   }
 
   static overStream(stream: Duplex): ByteChannel {
-    const channel = new ByteChannel(stream, true)
+    const channel = new ByteChannel(stream, STREAM_QUEUE_BYTES_MAX)
     stream.on('data', (chunk: Buffer) => {
       if (!channel.#read(chunk)) stream.pause()
     })
@@ -104,13 +103,12 @@ export class ByteChannel {
 
   /** Some of what was written has not been taken yet. */
   get isPending(): boolean {
-    const queued = this.#stream.writableLength
-    return this.#copies ? queued > STREAM_QUEUE_BYTES_MAX : queued > 0
+    return this.#stream.writableLength > this.#queueBytesMax
   }
 
   get isClosed(): boolean { return this.#stream.destroyed }
 
-  /** Writes in order. `bytes` must stay as they are until the channel is not pending. */
+  /** Writes in order, and keeps nothing of `bytes`. */
   write(bytes: Buffer): void {
     const stream = this.#stream
     // A stream that is destroyed has closed its descriptor, which may be another socket's now.
@@ -118,9 +116,9 @@ export class ByteChannel {
     if (this.#descriptor !== null && stream.writableLength === 0) {
       const taken = writeNow(this.#descriptor, bytes)
       if (taken === bytes.length) return
-      stream.write(bytes.subarray(taken))
+      stream.write(Buffer.from(bytes.subarray(taken)))
     } else {
-      stream.write(this.#copies ? Buffer.from(bytes) : bytes)
+      stream.write(Buffer.from(bytes))
     }
     if (this.isPending && !this.#waiting) this.#awaitDrain()
   }
@@ -162,45 +160,9 @@ const IDLE_HANDLER: ChannelHandler = {
   onBytes: () => false, onEnd: ignore, onDrain: ignore, onClose: ignore,
 }
 
-/** Chooses the buffer of each read by what the last ones needed. */
-class ChunkReader {
-  #buffer = Buffer.allocUnsafeSlow(SMALL_BYTES)
-  #next: Buffer | null = this.#buffer
-  /** Messages of one kind are of one length: the last view often serves again. */
-  #view = this.#buffer
-  #shortReads = 0
-
-  options(onChunk: (chunk: Buffer) => boolean): object {
-    return {
-      // Asked for each handle that a connect tries, and after every read; null keeps the buffer.
-      buffer: () => this.#next,
-      callback: (bytes: number) => {
-        this.#next = null
-        if (this.#view.length !== bytes) this.#view = this.#buffer.subarray(0, bytes)
-        const goOn = onChunk(this.#view)
-        if (goOn) this.#choose(bytes)
-        return goOn
-      },
-    }
-  }
-
-  /** Only while nobody holds a view of the buffer. */
-  #choose(bytes: number): void {
-    if (this.#buffer.length === SMALL_BYTES) {
-      if (bytes === SMALL_BYTES) this.#swap(LARGE_BYTES)
-    } else if (bytes >= SMALL_BYTES) {
-      this.#shortReads = 0
-    } else if (++this.#shortReads > SHORT_READS_MAX) {
-      this.#swap(SMALL_BYTES)
-    }
-  }
-
-  #swap(size: number): void {
-    this.#shortReads = 0
-    this.#buffer = Buffer.allocUnsafeSlow(size)
-    this.#next = this.#buffer
-    this.#view = this.#buffer
-  }
+/** What a read left in CHUNK. */
+function firstBytes(bytes: number): Buffer {
+  return (bytes < VIEWS.length ? VIEWS[bytes] : undefined) ?? CHUNK.subarray(0, bytes)
 }
 
 /** The libuv handle of an accepted socket, which is then no longer the socket's. */
