@@ -101,7 +101,15 @@ export function parsedOpening(candidate: CandidateStatement, told: {
   ])
 }
 
-export function answerTag(candidate: CandidateStatement, rows: number): Buffer {
+/** 0: all. */
+export function rowsMaxOf({ shape }: CandidateStatement): number {
+  return shape.kind === 'simple' ? 0 : shape.batch.rowsMax
+}
+
+/** PostgreSQL does not look whether a row follows the last one that was asked for. */
+export function answerEnd(candidate: CandidateStatement, rows: number): Buffer {
+  const rowsMax = rowsMaxOf(candidate)
+  if (rowsMax > 0 && rows >= rowsMax) return emptyMessage(BACKEND.portalSuspended)
   return commandComplete(isExplain(candidate) ? 'EXPLAIN' : `SELECT ${rows}`)
 }
 

@@ -83,9 +83,14 @@ export class ClientWalker {
       case FRONTEND.sync:
         this.#state.clientSync()
         return
-      case FRONTEND.parse: case FRONTEND.bind: case FRONTEND.describe: case FRONTEND.execute:
-      case FRONTEND.close: case FRONTEND.flush:
-        this.#state.clientExtended()
+      case FRONTEND.bind: case FRONTEND.execute:
+        this.#state.clientExtended(true)
+        return
+      case FRONTEND.parse: case FRONTEND.describe: case FRONTEND.close:
+        this.#state.clientExtended(false)
+        return
+      case FRONTEND.flush:
+        this.#state.clientFlush()
         return
       case FRONTEND.copyDone: case FRONTEND.copyFail:
         this.#state.clientCopyEnd()

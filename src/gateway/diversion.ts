@@ -23,7 +23,7 @@ import {
 import { MessageWriter } from '../pgwire/message-writer.ts'
 import { EXPLAIN_PREFIX } from '../query/probe-sql.ts'
 import {
-  answerOpening, answerTag, isExplain, parsedOpening, probeTargetOf, resultFormatsOf,
+  answerEnd, answerOpening, isExplain, parsedOpening, probeTargetOf, resultFormatsOf, rowsMaxOf,
   type CandidateStatement,
 } from './candidate-statement.ts'
 import type { EngineLink, LinkFinal, LinkStatement } from './engine-link.ts'
@@ -186,7 +186,8 @@ export class Diversion {
     }
     this.#state = { kind: 'deciding', probed }
     this.#statement = this.#host.link.start({
-      probe, resultFormats: resultFormatsOf(this.#candidate), cancelKey: this.#host.cancelKey,
+      probe, resultFormats: resultFormatsOf(this.#candidate),
+      rowsMax: rowsMaxOf(this.#candidate), cancelKey: this.#host.cancelKey,
       explain: isExplain(this.#candidate),
     }, {
       onRows: (bytes) => this.#onRows(bytes),
@@ -215,7 +216,7 @@ export class Diversion {
       case 'complete': {
         const opening = state.kind === 'deciding'
           ? [...probed.notices, answerOpening(this.#candidate, probed)] : []
-        this.#finish(Buffer.concat([...opening, answerTag(this.#candidate, final.rows)]),
+        this.#finish(Buffer.concat([...opening, answerEnd(this.#candidate, final.rows)]),
           probed.status, 'columnar')
         return
       }
@@ -255,9 +256,10 @@ export class Diversion {
     lines: readonly string[], status: TransactionStatus, probed: Probed | null,
   ): void {
     const told = probed ?? { rowDescription: NO_COLUMNS, parameterDescription: NO_PARAMETERS }
+    const sent = lines.slice(0, rowsMaxOf(this.#candidate) || lines.length)
     this.#finish(Buffer.concat([
-      answerOpening(this.#candidate, told), ...lines.map((line) => textRow(line)),
-      answerTag(this.#candidate, lines.length),
+      answerOpening(this.#candidate, told), ...sent.map((line) => textRow(line)),
+      answerEnd(this.#candidate, sent.length),
     ]), status, 'report')
   }
 

@@ -5,6 +5,9 @@
  *     then, and only then, may the gateway put messages of its own in.
  * E2  When the count cannot be trusted (replication, messages of an impossible length) it is
  *     never idle again: the session is then a plain splice.
+ * E3  `isPaused` is true only when everything sent since the server was idle is answered, and
+ *     was no more than statements prepared and described, or a transaction block opened: a Sync
+ *     of our own then ends nothing that the client could miss.
  *
  * Source: PostgreSQL documentation, "Message Flow"; src/backend/tcop/postgres.c.
  */
@@ -21,12 +24,31 @@ export class ExchangeState {
   #spliceOnly = false
   #status: TransactionStatus = 'I'
   #hasStarted = false
+  /** Of the messages that no Sync has closed: answers still to come, one for each message. */
+  #unanswered = 0
+  /** They are of E3's kind, and none was refused. */
+  #mayPause = false
+  /** A statement that opens a transaction block is under way. */
+  #isOpening = false
 
   get isIdle(): boolean {
     return this.#outstanding === 0 && !this.#unsynced && !this.#copyIn && !this.#spliceOnly
   }
 
-  /** Of the last ReadyForQuery. */
+  get isPaused(): boolean {
+    return this.#unsynced && this.#mayPause && this.#unanswered === 0 && this.#outstanding === 0
+      && !this.#spliceOnly
+  }
+
+  /** The gateway may put messages of its own in. */
+  get takesOurs(): boolean { return this.isIdle || this.isPaused }
+
+  /** What was sent is neither answered nor refused, as far as E3 needs to know. */
+  get awaitsAnswer(): boolean {
+    return this.#outstanding > 0 || (this.#mayPause && this.#unanswered > 0)
+  }
+
+  /** Of the last ReadyForQuery, or since a block was opened. */
   get status(): TransactionStatus { return this.#status }
   get hasStarted(): boolean { return this.#hasStarted }
   get isSpliceOnly(): boolean { return this.#spliceOnly }
@@ -41,7 +63,23 @@ export class ExchangeState {
     this.#unsynced = false
   }
 
-  clientExtended(): void { this.#unsynced = true }
+  /** `isRun`: a Bind or Execute, which does what no other message may end. */
+  clientExtended(isRun: boolean): void {
+    this.clientFlush()
+    this.#unanswered++
+    if (isRun && !this.#isOpening) this.#mayPause = false
+  }
+
+  /** Has no answer of its own. */
+  clientFlush(): void {
+    if (this.#unsynced) return
+    this.#unsynced = true
+    this.#unanswered = 0
+    this.#mayPause = this.#outstanding === 0
+  }
+
+  /** What is sent next opens a transaction block, and does nothing else. */
+  clientOpens(): void { this.#isOpening = true }
 
   clientSync(): void {
     this.#unsynced = false
@@ -57,11 +95,26 @@ export class ExchangeState {
     if (this.#outstanding > 0) this.#outstanding--
     this.#hasStarted = true
     this.#copyIn = false
+    this.#isOpening = false
     this.#status = status
   }
 
   /** A ReadyForQuery that answered messages of our own. */
-  serverSettled(status: TransactionStatus): void { this.#status = status }
+  serverSettled(status: TransactionStatus): void {
+    this.#status = status
+    this.#unsynced = false
+  }
+
+  /** The last message of the answer to an extended one. */
+  serverAnswered(): void {
+    if (this.#unanswered > 0) this.#unanswered--
+  }
+
+  serverCommandComplete(): void {
+    if (!this.#isOpening) return
+    this.#isOpening = false
+    this.#status = 'T'
+  }
 
   /**
    * libpq sends a Sync right behind the Execute of a COPY, which the server ignores: after
@@ -74,5 +127,9 @@ export class ExchangeState {
   }
 
   /** An error ends COPY: the server then skips to the next Sync, and answers it. */
-  serverError(): void { this.#copyIn = false }
+  serverError(): void {
+    this.#copyIn = false
+    this.#mayPause = false
+    this.#isOpening = false
+  }
 }

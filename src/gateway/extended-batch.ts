@@ -1,10 +1,10 @@
 /**
  * ExtendedBatch: the one shape of an extended-protocol batch that may be answered elsewhere.
  *
- *   [Parse] [Describe statement] Bind [Describe portal] Execute(all rows) Sync
+ *   [Parse] [Describe statement] Bind [Describe portal] Execute Sync
  *
  * G1  Everything else is `other` and goes to PostgreSQL whole: several executes, named
- *     portals, row limits, Flush, Close.
+ *     portals, Flush, Close.
  * G2  Looks at message heads until the shape is complete, and only then into bodies.
  */
 import {
@@ -19,6 +19,8 @@ export interface ExtendedBatch {
   readonly bind: BindMessage
   readonly describesStatement: boolean
   readonly describesPortal: boolean
+  /** After so many rows the portal is suspended; 0: never. */
+  readonly rowsMax: number
   /** Views of the buffer that was read: all messages, and those after Parse. */
   readonly bytes: Buffer
   readonly bytesAfterParse: Buffer
@@ -81,14 +83,15 @@ function readBodies(found: readonly (Buffer | null)[], bytes: Buffer): BatchRead
   if (bind === null || bind === undefined || execute === null || execute === undefined) return OTHER
   const bound = parseBind(bind)
   const { portal, rowsMax } = parseExecute(execute)
-  if (bound.portal !== '' || portal !== '' || rowsMax !== 0) return OTHER
+  if (bound.portal !== '' || portal !== '') return OTHER
   if (early !== null && !targets(early, 'statement', bound.statement)) return OTHER
   if (late !== null && !targets(late, 'portal', '')) return OTHER
   const parsed = parse === null ? null : { message: parseParse(parse), bytes: parse }
   if (parsed !== null && parsed.message.name !== bound.statement) return OTHER
   return { kind: 'batch', batch: {
     parse: parsed, bind: bound, describesStatement: early !== null,
-    describesPortal: late !== null, bytes, bytesAfterParse: bytes.subarray(parse?.length ?? 0),
+    describesPortal: late !== null, rowsMax: Math.max(rowsMax, 0), bytes,
+    bytesAfterParse: bytes.subarray(parse?.length ?? 0),
   } }
 }
 

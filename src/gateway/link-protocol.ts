@@ -22,6 +22,8 @@ export const LINK_FRAME_BYTES_MAX = 64 * 1024 * 1024
 export interface LinkRequest {
   readonly probe: Probe
   readonly resultFormats: readonly (0 | 1)[]
+  /** 0: all. */
+  readonly rowsMax: number
   /** PostgreSQL's own key of the session, in hexadecimal: a cancel names it. */
   readonly cancelKey: string
   /** EXPLAIN (ROUTE): a report instead of the rows. */

@@ -121,7 +121,7 @@ export class LinkServer implements AsyncDisposable {
   }
 
   async #answer(request: LinkRequest, answer: Answer, signal: AbortSignal): Promise<void> {
-    const { probe, explain, resultFormats } = request
+    const { probe, explain, resultFormats, rowsMax } = request
     const { queryService } = this.#options
     const decision = queryService.decide(probe)
     switch (decision.kind) {
@@ -137,7 +137,8 @@ export class LinkServer implements AsyncDisposable {
         return
       case 'columnar': {
         answer.send({ kind: 'accepted' })
-        const result = await queryService.run(decision.plan, probe, { resultFormats, signal })
+        const result = await queryService.run(decision.plan, probe,
+          { resultFormats, rowsMax: explain ? 0 : rowsMax, signal })
         switch (result.kind) {
           case 'fallback':
             answer.send(explain

@@ -1,5 +1,6 @@
 /**
- * PreparedStatements: the candidates among a session's prepared statements.
+ * PreparedStatements: the candidates among a session's prepared statements, and what opens a
+ * transaction block, behind which a candidate may stand.
  *
  * S1  A statement is `usable` only after the server has accepted its Parse: of a refused one
  *     the older statement of that name would still stand.
@@ -17,6 +18,8 @@ export interface PreparedStatement {
   readonly memoryKey: string
   /** Bytes of EXPLAIN (ROUTE) before the statement itself; null for a plain statement. */
   readonly explainPrefix: number | null
+  /** BEGIN or START TRANSACTION: itself never a candidate. */
+  readonly opensBlock: boolean
 }
 
 const STATEMENTS_MAX = 1000

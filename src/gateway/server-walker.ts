@@ -21,6 +21,8 @@ export class ServerWalker {
   readonly #onError: (sqlState: string) => void
   /** Bytes of the current message that need not be seen. */
   #skip = 0
+  /** The code of the message to which they belong. */
+  #skipped = 0
   /** The beginning of a message that a chunk cut, as far as it is needed. */
   #cut: Buffer | null = null
   #cutBytes = 0
@@ -52,10 +54,11 @@ export class ServerWalker {
   walk(chunk: Buffer): void {
     const end = chunk.length
     let at = this.#skip
-    if (at >= end) {
+    if (at > end) {
       this.#skip = at - end
       return
     }
+    if (at > 0) this.#end(this.#skipped)
     this.#skip = 0
     if (this.#cutBytes > 0) at = this.#mend(chunk, at)
     while (at < end) {
@@ -65,10 +68,11 @@ export class ServerWalker {
       if (end - at < total) {
         if (isSeen(code)) break
         this.#see(code, chunk, at)
-        this.#skip = total - (end - at)
+        this.#skipRest(code, total - (end - at))
         return
       }
       this.#see(code, chunk, at)
+      this.#end(code)
       at += total
     }
     if (at < end) this.#keep(chunk, at)
@@ -87,8 +91,11 @@ export class ServerWalker {
         this.#see(code, cut.subarray(0, this.#cutBytes), 0)
         const left = total - this.#cutBytes
         this.#cutBytes = 0
-        if (left <= chunk.length - at) return at + left
-        this.#skip = left - (chunk.length - at)
+        if (left <= chunk.length - at) {
+          this.#end(code)
+          return at + left
+        }
+        this.#skipRest(code, left - (chunk.length - at))
         return chunk.length
       }
       if (at === chunk.length) return at
@@ -109,7 +116,28 @@ export class ServerWalker {
     const total = messageBytes(chunk, at)
     this.#see(chunk[at] ?? 0, this.#cut, 0)
     this.#cutBytes = 0
-    this.#skip = total - (chunk.length - at)
+    this.#skipRest(chunk[at] ?? 0, total - (chunk.length - at))
+  }
+
+  #skipRest(code: number, bytes: number): void {
+    this.#skipped = code
+    this.#skip = bytes
+  }
+
+  /** The last byte of a message was walked. */
+  #end(code: number): void {
+    switch (code) {
+      case BACKEND.parseComplete: case BACKEND.bindComplete: case BACKEND.closeComplete:
+      case BACKEND.rowDescription: case BACKEND.noData: case BACKEND.emptyQuery:
+      case BACKEND.portalSuspended:
+        this.#state.serverAnswered()
+        return
+      case BACKEND.commandComplete:
+        this.#state.serverAnswered()
+        this.#state.serverCommandComplete()
+        return
+      default:
+    }
   }
 
   #see(code: number, buffer: Buffer, at: number): void {

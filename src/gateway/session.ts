@@ -12,7 +12,9 @@
  */
 import { errorResponse } from '../pgwire/backend-message.ts'
 import { writeParse, writeSync, writeTerminate } from '../pgwire/frontend-message.ts'
-import { BACKEND, FRONTEND, type TransactionStatus } from '../pgwire/message-code.ts'
+import {
+  BACKEND, FRONTEND, HEADER_BYTES, transactionStatus, type TransactionStatus,
+} from '../pgwire/message-code.ts'
 import { FrameAssembler } from '../pgwire/frame-assembler.ts'
 import { MessageWriter } from '../pgwire/message-writer.ts'
 import { ByteBacklog } from './byte-backlog.ts'
@@ -61,12 +63,15 @@ type Mode =
   | { readonly kind: 'splice' }
   | { readonly kind: 'divert'; readonly diversion: Diversion
       readonly candidate: CandidateStatement }
+  /** The server opens a transaction block: what stands behind it waits. */
+  | { readonly kind: 'open' }
   /** The server parses the client's unnamed statement again; then `next`. */
   | { readonly kind: 'restore'; readonly frames: FrameAssembler; readonly next: () => void }
 
 const BACKLOG_BYTES_MAX = 64 * 1024
 const RESTORE_FRAME_BYTES_MAX = 1024 * 1024
 const SPLICE: Mode = { kind: 'splice' }
+const OPEN: Mode = { kind: 'open' }
 
 export class Session implements DiversionHost {
   readonly link: EngineLink
@@ -267,8 +272,10 @@ export class Session implements DiversionHost {
         return
       }
       if (at > 0) this.#server.write(chunk.subarray(0, at))
-      this.#waiting.append(chunk.subarray(at + (verdict.kind === 'divert' ? verdict.bytes : 0)))
+      const taken = verdict.kind === 'divert' || verdict.kind === 'open' ? verdict.bytes : 0
+      this.#waiting.append(chunk.subarray(at + taken))
       if (verdict.kind === 'divert') this.#divert(verdict.candidate)
+      if (verdict.kind === 'open') this.#open(chunk.subarray(at, at + taken))
       if (verdict.kind === 'restore') this.#restore(verdict.statement, () => this.#goOn())
       return
     }
@@ -279,6 +286,15 @@ export class Session implements DiversionHost {
     this.#mode = { kind: 'divert', diversion, candidate }
     diversion.start()
     this.#noticeTerminate()
+  }
+
+  #open(messages: Buffer): void {
+    this.#mode = OPEN
+    this.#state.clientOpens()
+    this.#clientWalker.passAll(messages)
+    this.#server.write(messages)
+    // No Sync: of a refusal PostgreSQL must know that the client's own Sync ends it.
+    if (messages[0] !== FRONTEND.query) this.#server.write(FLUSH)
   }
 
   #restore(statement: PreparedStatement, next: () => void): void {
@@ -303,12 +319,13 @@ export class Session implements DiversionHost {
   #onServerBytes(chunk: Buffer): boolean {
     const mode = this.#mode
     switch (mode.kind) {
-      case 'splice': {
+      case 'splice': case 'open': {
         const passed = this.#login === null ? chunk : this.#filterLogin(this.#login, chunk)
         if (this.#isTerminating) return this.#endAtBoundary(passed)
         this.#serverWalker.walk(passed)
         if (this.#askedAt > 0 && this.#state.isIdle) this.#answered('postgres')
         this.#client.write(passed)
+        if (mode.kind === 'open' && !this.#state.awaitsAnswer) this.#goOn()
         return !this.#client.isPending
       }
       case 'divert':
@@ -342,8 +359,10 @@ export class Session implements DiversionHost {
     let isReady = false
     try {
       for (const { code, bytes } of frames.push(chunk)) {
-        if (code === BACKEND.readyForQuery) isReady = true
-        else if (isAside(code)) this.#client.write(Buffer.from(bytes))
+        if (code === BACKEND.readyForQuery) {
+          isReady = true
+          this.#state.serverSettled(transactionStatus(bytes[HEADER_BYTES]))
+        } else if (isAside(code)) this.#client.write(Buffer.from(bytes))
       }
     } catch {
       this.#close()
@@ -436,6 +455,7 @@ const SHUTDOWN = errorResponse({
 })
 
 const NOTHING = Buffer.alloc(0)
+const FLUSH = new MessageWriter(8).begin(FRONTEND.flush).finish().take()
 
 const DISCARD: ChannelHandler = {
   onBytes: () => true, onEnd: () => {}, onDrain: () => {}, onClose: () => {},

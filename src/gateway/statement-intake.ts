@@ -6,6 +6,8 @@
  * I2  A candidate is diverted only when the server waits for a command, outside a failed
  *     transaction, in a shape that one answer fits.
  * I3  A message is held back only until it is whole, and no more than STATEMENT_BYTES_MAX.
+ * I4  A candidate that came together with a BEGIN, as drivers send the first statement of a
+ *     transaction, is looked at once the block is open.
  */
 import { boundStatement, parseParse, parseTargeted, queryText } from '../pgwire/frontend-message.ts'
 import { FRONTEND, HEADER_BYTES, type TransactionStatus } from '../pgwire/message-code.ts'
@@ -18,7 +20,7 @@ import { readExtendedBatch } from './extended-batch.ts'
 import type { PreparedStatement, PreparedStatements } from './prepared-statements.ts'
 import type { SlowStatements } from './slow-statements.ts'
 import {
-  explainRoutePrefix, isSingleStatement, mayBeRead, mentionsSlipway, readsRelation,
+  explainRoutePrefix, isSingleStatement, mayBeRead, mentionsSlipway, opensBlock, readsRelation,
   STATEMENT_BYTES_MAX,
 } from './statement-text.ts'
 
@@ -28,6 +30,8 @@ export type Verdict =
   | { readonly kind: 'hold' }
   /** The server's unnamed statement must be put back first: then look again. */
   | { readonly kind: 'restore'; readonly statement: PreparedStatement }
+  /** `bytes` of the chunk open a block, and are to be answered before more is passed on. */
+  | { readonly kind: 'open'; readonly bytes: number }
   /** `bytes` of the chunk, from where was looked, are the candidate's. */
   | { readonly kind: 'divert'; readonly candidate: CandidateStatement; readonly bytes: number }
 
@@ -80,6 +84,7 @@ export class StatementIntake {
 
   look(chunk: Buffer, at: number): Verdict {
     if (chunk.length - at < HEADER_BYTES) return HOLD
+    if (this.#options.state.isPaused) this.#options.statements.serverReady()
     const verdict = this.#look(chunk, at)
     return verdict.kind === 'pass' && this.#options.statements.isUnnamedGone
       ? this.#putBackUnnamed(chunk[at]) : verdict
@@ -92,7 +97,7 @@ export class StatementIntake {
   #putBackUnnamed(code: number | undefined): Verdict {
     const { state, statements } = this.#options
     const statement = statements.usable('')
-    if (code === FRONTEND.terminate || statement === null || !state.isIdle) return PASS
+    if (code === FRONTEND.terminate || statement === null || !state.takesOurs) return PASS
     return { kind: 'restore', statement }
   }
 
@@ -121,7 +126,9 @@ export class StatementIntake {
     // The server drops its unnamed statement at every Query.
     if (statements.size > 0) statements.forget('')
     statements.isUnnamedForeign = false
-    const statement = this.#candidate('', chunk.subarray(at + HEADER_BYTES, at + total - 1), [])
+    const sql = chunk.subarray(at + HEADER_BYTES, at + total - 1)
+    if (at + total < chunk.length && opensBlock(sql)) return this.#opening(chunk, at, at + total)
+    const statement = this.#candidate('', sql, [])
     if (statement === null || !this.#mayDivert(statement)) return PASS
     const original = Buffer.from(chunk.subarray(at, at + total))
     if (!isWellFormed(() => queryText(original))) return PASS
@@ -151,17 +158,20 @@ export class StatementIntake {
     }
     const { name, sql, parameterTypes } = parsed
     this.#options.slow?.parse(name, sql)
-    const statement = this.#held ?? this.#candidate(name, sql, parameterTypes)
+    const statement = this.#held ?? this.#prepared(name, sql, parameterTypes)
     this.#held = null
-    if (statement !== null && this.#mayDivert(statement)) {
-      const verdict = this.#batch(chunk, at, statement)
-      if (verdict.kind === 'hold') this.#held = statement
-      if (verdict.kind !== 'pass') return verdict
+    let verdict = PASS
+    if (statement?.opensBlock === true) {
+      verdict = this.#extendedOpening(chunk, at, at + total)
+    } else if (statement !== null && this.#mayDivert(statement)) {
+      verdict = this.#batch(chunk, at, statement)
     }
+    if (verdict.kind === 'hold') this.#held = statement
+    if (verdict.kind === 'hold' || verdict.kind === 'divert') return verdict
     if (statement !== null) statements.sent(statement)
     else if (statements.size > 0) statements.forget(name)
     if (statement === null && name === '') statements.isUnnamedForeign = true
-    return PASS
+    return verdict
   }
 
   #onBind(chunk: Buffer, at: number, total: number): Verdict {
@@ -173,6 +183,7 @@ export class StatementIntake {
     this.#options.slow?.bind(name)
     const statement = this.#options.statements.usable(name)
     if (statement === null) return PASS
+    if (statement.opensBlock) return this.#extendedOpening(chunk, at, at)
     if (this.#mayDivert(statement)) {
       const verdict = this.#batch(chunk, at, statement)
       if (verdict.kind !== 'pass') return verdict
@@ -195,12 +206,17 @@ export class StatementIntake {
     return PASS
   }
 
-  #batch(chunk: Buffer, at: number, statement: PreparedStatement): Verdict {
+  #batch(chunk: Buffer, at: number, statement: PreparedStatement,
+    status = this.#options.state.status): Verdict {
     const reading = readExtendedBatch(chunk, at, STATEMENT_BYTES_MAX)
     switch (reading.kind) {
       case 'incomplete': return HOLD
       case 'other': return PASS
       case 'batch': {
+        // Inside a block the client may go on with the portal; outside, Sync ends it.
+        if (reading.batch.rowsMax > 0 && status === 'T' && statement.explainPrefix === null) {
+          return PASS
+        }
         const original = Buffer.from(reading.batch.bytes)
         const copied = readExtendedBatch(original, 0, STATEMENT_BYTES_MAX)
         if (copied.kind !== 'batch') return PASS
@@ -212,12 +228,75 @@ export class StatementIntake {
     }
   }
 
+  /** The Bind and Execute at `bind` open a block; so does the Parse at `start`, if there is one. */
+  #extendedOpening(chunk: Buffer, start: number, bind: number): Verdict {
+    let next = bind
+    for (const code of [FRONTEND.bind, FRONTEND.execute]) {
+      if (next === chunk.length) return PASS
+      if (chunk.length - next < HEADER_BYTES) return HOLD
+      const total = chunk.readInt32BE(next + 1) + 1
+      if (chunk[next] !== code || total < HEADER_BYTES || total > NAMES_BYTES_MAX) return PASS
+      next += total
+    }
+    return this.#opening(chunk, start, next)
+  }
+
+  /** What opens a block lies between `start` and `next`: whether more is to wait for it. */
+  #opening(chunk: Buffer, start: number, next: number): Verdict {
+    const { state } = this.#options
+    if (!state.isIdle || state.status !== 'I' || next === chunk.length) return PASS
+    switch (this.#follower(chunk, next)) {
+      case 'divert': return { kind: 'open', bytes: next - start }
+      case 'hold': return HOLD
+      default: return PASS
+    }
+  }
+
+  /** Looks ahead: what would become of the message at `at` when its turn comes in the block. */
+  #follower(chunk: Buffer, at: number): Verdict['kind'] {
+    if (chunk.length - at < HEADER_BYTES) return 'hold'
+    const code = chunk[at]
+    const total = chunk.readInt32BE(at + 1) + 1
+    if (total < HEADER_BYTES || total > STATEMENT_BYTES_MAX) return 'pass'
+    if (code !== FRONTEND.bind && code !== FRONTEND.parse && code !== FRONTEND.query) return 'pass'
+    if (chunk.length - at < total) return 'hold'
+    const statement = this.#statementOf(chunk.subarray(at, at + total))
+    if (statement === null || statement.opensBlock || !this.#isWanted(statement)) return 'pass'
+    return code === FRONTEND.query ? 'divert' : this.#batch(chunk, at, statement, 'T').kind
+  }
+
+  /** Of a whole Query, Parse or Bind. */
+  #statementOf(message: Buffer): PreparedStatement | null {
+    try {
+      switch (message[0]) {
+        case FRONTEND.query: return this.#candidate('', queryText(message), [])
+        case FRONTEND.parse: {
+          const { name, sql, parameterTypes } = parseParse(message)
+          return this.#candidate(name, sql, parameterTypes)
+        }
+        default: return this.#options.statements.usable(
+          boundStatement(message, HEADER_BYTES, message.length) ?? '')
+      }
+    } catch (error) {
+      if (error instanceof ProtocolViolation) return null
+      throw error
+    }
+  }
+
   #isWhole(chunk: Buffer, at: number, total: number): boolean {
     return total <= STATEMENT_BYTES_MAX && chunk.length - at >= total
   }
 
   #isWorthHolding(opening: Buffer, total: number): boolean {
     return total <= SHORT_BYTES || (total <= STATEMENT_BYTES_MAX && mayBeRead(opening))
+  }
+
+  #prepared(
+    name: string, sql: Buffer, parameterTypes: PreparedStatement['parameterTypes'],
+  ): PreparedStatement | null {
+    if (!opensBlock(sql)) return this.#candidate(name, sql, parameterTypes)
+    return { name, parameterTypes, explainPrefix: null, opensBlock: true, memoryKey: '',
+      sql: Buffer.from(sql) }
   }
 
   /** null: PostgreSQL's. Keeps a copy of the text of what is not. */
@@ -234,7 +313,7 @@ export class StatementIntake {
       && !(this.#isWatching && readsRelation(sql))) return null
     if (!isSingleStatement(sql)) return null
     return {
-      name, parameterTypes, explainPrefix, sql: Buffer.from(sql),
+      name, parameterTypes, explainPrefix, opensBlock: false, sql: Buffer.from(sql),
       memoryKey: memoryScope + normaliseStatement(sql.toString('latin1')),
     }
   }
@@ -246,8 +325,12 @@ export class StatementIntake {
   }
 
   #mayDivert(statement: PreparedStatement): boolean {
-    const { state, memory, isEngineAvailable } = this.#options
-    if (!state.isIdle || state.status === 'E') return false
+    const { state } = this.#options
+    return state.takesOurs && state.status !== 'E' && this.#isWanted(statement)
+  }
+
+  #isWanted(statement: PreparedStatement): boolean {
+    const { memory, isEngineAvailable } = this.#options
     if (statement.explainPrefix !== null || this.#isWatching) return true
     return !this.#staysInPostgres && isEngineAvailable() && !memory.has(statement.memoryKey)
   }

@@ -13,6 +13,7 @@ const MENTION_UPPER = Buffer.from('SLIPWAY.')
 const DOT = 0x2e
 const MENTION_BYTES_MAX = 4096
 const OPENING_BYTES = 64
+const OPENING_BLOCK_BYTES_MAX = 256
 
 /** `slipway.` as settings are written: after it the session may have a route of its own. */
 export function mentionsSlipway(sql: Buffer): boolean {
@@ -40,6 +41,16 @@ export function isSingleStatement(sql: Buffer): boolean {
     if (byte !== 0x3b && !isSpace(byte)) return false
   }
   return true
+}
+
+const OPENS_BLOCK = /^(?:begin|start\s+transaction)(?:[\s,]+[a-z]+)*\s*;?\s*$/i
+
+/** BEGIN or START TRANSACTION, with any modes. */
+export function opensBlock(sql: Buffer): boolean {
+  const at = firstOfText(sql)
+  const letter = (sql[at] ?? 0) | 0x20
+  if ((letter !== 0x62 && letter !== 0x73) || sql.length > OPENING_BLOCK_BYTES_MAX) return false
+  return OPENS_BLOCK.test(sql.toString('latin1', at))
 }
 
 const READS = /^\s*(?:\(\s*)*(?:select|with|table)\b/i

@@ -56,7 +56,8 @@ async function tryColumnar(
   const decision = queryService.decide(probe)
   if (decision.kind === 'rejected') throw decision.error
   if (decision.kind === 'postgres') return null
-  const result = await queryService.run(decision.plan, probe, { resultFormats: [], signal })
+  const result = await queryService.run(decision.plan, probe, {
+    resultFormats: [], rowsMax: 0, signal })
   if (result.kind === 'rejected') throw result.error
   return result.kind === 'fallback' ? null : result.rows
 }

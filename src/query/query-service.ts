@@ -55,6 +55,8 @@ export type RunResult =
 export interface RunOptions {
   /** As Bind has them: none = all text, one = for all, else one a column. */
   readonly resultFormats: readonly (0 | 1)[]
+  /** As Execute has it: 0 = all. */
+  readonly rowsMax: number
   readonly signal: AbortSignal
 }
 
@@ -142,7 +144,8 @@ export class QueryService {
       timeoutMs: Math.min(longestWait, deadline.limitMs), signal: deadline.signal,
     })
     return RoutedRows.start({
-      plan, answer, session: () => session, resultFormats: options.resultFormats, deadline,
+      plan, answer, session: () => session, resultFormats: options.resultFormats,
+      rowsMax: options.rowsMax, deadline,
     })
   }
 

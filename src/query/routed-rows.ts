@@ -4,7 +4,9 @@
  * R1  `start` returns only when the first HEAD_BYTES_MAX of rows, or the whole result, are
  *     encoded: what fails until then can still be run in PostgreSQL.
  * R2  Under a tie check the whole result is read first, up to TIED_BYTES_MAX.
- * R3  The engine's answer is released when the batches end, fail or are given up.
+ * R3  Of a result that the client limits, more rows than it wants are an answer only where
+ *     their order is settled: which ones come is else PostgreSQL's choice.
+ * R4  The engine's answer is released when the batches end, fail or are given up.
  */
 import { SlipwayError } from '../base/errors.ts'
 import { EncodingRefusal, type SessionFormat } from './session-format.ts'
@@ -12,7 +14,7 @@ import { checkTies } from './tie-check.ts'
 import { WireEncoder, type EncodedBatch } from './wire-encoder.ts'
 import type { DuckDBDataChunk, DuckDBType } from '@duckdb/node-api'
 import type { Lsn } from '../base/lsn.ts'
-import type { ColumnarPlan, OutputColumn } from '../router/plan.ts'
+import type { ColumnarPlan, OutputColumn, TieCheck } from '../router/plan.ts'
 
 /** What the columnar executor answers. */
 export interface ColumnarRows extends AsyncDisposable {
@@ -72,17 +74,19 @@ export class RoutedRows implements AsyncDisposable {
     readonly answer: ColumnarRows
     readonly session: () => Promise<SessionFormat>
     readonly resultFormats: readonly (0 | 1)[]
+    /** 0: all. */
+    readonly rowsMax: number
     readonly deadline: RunLimit
   }): Promise<RoutedRows> {
-    const { plan, answer } = options
+    const { plan, answer, rowsMax } = options
     try {
       const encoder = new WireEncoder({
         output: plan.output, columnTypes: answer.columnTypes,
         resultFormats: options.resultFormats, session: await options.session(),
       })
-      const held = plan.tieCheck === null
-        ? await holdHead(answer, encoder)
-        : { head: [await settledRows(plan, answer, encoder)], rest: null }
+      const held = plan.tieCheck !== null
+        ? { head: [await settledRows(plan.tieCheck, rowsMax, answer, encoder)], rest: null }
+        : rowsMax > 0 ? await holdFew(answer, encoder, rowsMax) : await holdHead(answer, encoder)
       return new RoutedRows(plan, answer, options.deadline, held)
     } catch (error) {
       await answer[Symbol.asyncDispose]()
@@ -120,11 +124,12 @@ interface HeldRows {
 }
 
 async function settledRows(
-  plan: ColumnarPlan, answer: ColumnarRows, encoder: WireEncoder,
+  check: TieCheck, rowsMax: number, answer: ColumnarRows, encoder: WireEncoder,
 ): Promise<EncodedBatch> {
+  const limit = Math.min(check.limit ?? Infinity, rowsMax > 0 ? rowsMax : Infinity)
   const result = await checkTies({
-    check: plan.tieCheck!, columnTypes: answer.columnTypes, chunks: answer.chunks, encoder,
-    bytesMax: TIED_BYTES_MAX,
+    check: { ...check, limit: limit === Infinity ? null : limit },
+    columnTypes: answer.columnTypes, chunks: answer.chunks, encoder, bytesMax: TIED_BYTES_MAX,
   })
   switch (result.kind) {
     case 'settled': return result.batch
@@ -145,6 +150,24 @@ async function holdHead(answer: ColumnarRows, encoder: WireEncoder): Promise<Hel
     bytes += next.value.bytes.length
   }
   return { head, rest: batches }
+}
+
+/** The whole result, if it has no more than `rowsMax` rows. */
+async function holdFew(
+  answer: ColumnarRows, encoder: WireEncoder, rowsMax: number,
+): Promise<HeldRows> {
+  const head: EncodedBatch[] = []
+  let [rows, bytes] = [0, 0]
+  for await (const batch of encodedBatches(answer.chunks, encoder)) {
+    rows += batch.rows
+    bytes += batch.bytes.length
+    if (rows > rowsMax) throw new EncodingRefusal('which rows come first is PostgreSQL\'s choice')
+    if (bytes > TIED_BYTES_MAX) {
+      throw new EncodingRefusal('the result is too large to be counted before it is sent')
+    }
+    head.push(batch)
+  }
+  return { head, rest: null }
 }
 
 async function * encodedBatches(

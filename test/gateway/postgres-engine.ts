@@ -54,7 +54,7 @@ export class PostgresEngine implements StatementService {
       return { kind: 'fallback', reason: 'aborted' }
     }
     this.answered.push(probe.sql)
-    const rows = await this.#rows(probe, options.resultFormats)
+    const rows = await this.#rows(probe, options)
     const { behaviour } = this
     return { kind: 'rows', rows: {
       readLsn: probe.insertLsn, waitedMs: 0, sql: 'SELECT 1',
@@ -72,7 +72,8 @@ export class PostgresEngine implements StatementService {
     } }
   }
 
-  async #rows(probe: Probe, formats: readonly number[]): Promise<readonly Buffer[]> {
+  async #rows(probe: Probe, options: RunOptions): Promise<readonly Buffer[]> {
+    const { resultFormats: formats, rowsMax } = options
     await using client = await WireClient.connect(this.#address, this.#login)
     const bind = new MessageWriter().begin(FRONTEND.bind).cstring('').cstring('')
       .int16(probe.parameters.length)
@@ -86,7 +87,7 @@ export class PostgresEngine implements StatementService {
     for (const format of formats) bind.int16(format)
     client.send(Buffer.concat([
       parseMessage('', probe.sql, probe.parameters.map(({ typeOid }) => typeOid)),
-      bind.finish().take(), executeMessage(), syncMessage(),
+      bind.finish().take(), executeMessage(rowsMax), syncMessage(),
     ]))
     return (await client.until('Z')).filter(({ code }) => code === 'D').map(({ bytes }) => bytes)
   }

@@ -5,7 +5,7 @@ import { ExchangeState } from '../../src/gateway/exchange-state.ts'
 import { PreparedStatements, type PreparedStatement }
   from '../../src/gateway/prepared-statements.ts'
 import {
-  explainRoutePrefix, isSingleStatement, mayBeRead, mentionsSlipway, readsRelation,
+  explainRoutePrefix, isSingleStatement, mayBeRead, mentionsSlipway, opensBlock, readsRelation,
 } from '../../src/gateway/statement-text.ts'
 
 const text = (value: string): Buffer => Buffer.from(value)
@@ -49,6 +49,17 @@ describe('StatementText', () => {
     }
   })
 
+  it('what opens a block, and nothing else', () => {
+    for (const one of ['BEGIN', 'begin;', ' /* a */ Begin Work', 'start transaction read only',
+      'BEGIN TRANSACTION ISOLATION LEVEL repeatable read, READ ONLY, NOT DEFERRABLE ;\n']) {
+      expect(opensBlock(text(one)), one).toBe(true)
+    }
+    for (const other of ['', 'b', 'BEGIN; SELECT 1', 'BEGINNING', 'start', 'START SLAVE',
+      'begin $1', 'select 1', `begin${' work'.repeat(100)}`]) {
+      expect(opensBlock(text(other)), other).toBe(false)
+    }
+  })
+
   it('our settings', () => {
     expect(mentionsSlipway(text(`SET slipway.route = 'columnar'`))).toBe(true)
     expect(mentionsSlipway(text(`set SLIPWAY.ROUTE to auto`))).toBe(true)
@@ -74,7 +85,8 @@ describe('DecisionMemory', () => {
 
 describe('PreparedStatements', () => {
   const statement = (name: string, sql = 'select'): PreparedStatement => ({
-    name, sql: text(sql), parameterTypes: [], memoryKey: '', explainPrefix: null })
+    name, sql: text(sql), parameterTypes: [], memoryKey: '', explainPrefix: null,
+    opensBlock: false })
 
   it('a statement is usable once accepted, and not after an error', () => {
     const statements = new PreparedStatements()
@@ -111,7 +123,7 @@ describe('ExchangeState', () => {
     expect(state.isIdle).toBe(false)
     state.serverReady('I')
     expect(state.isIdle).toBe(true)
-    state.clientExtended()
+    state.clientExtended(true)
     expect(state.isIdle).toBe(false)
     state.clientSync()
     state.clientQuery()
@@ -121,9 +133,51 @@ describe('ExchangeState', () => {
     expect([state.isIdle, state.status]).toEqual([true, 'T'])
   })
 
+  it('is paused when what was prepared is answered, until something runs', () => {
+    const state = started()
+    state.clientExtended(false)
+    state.clientExtended(false)
+    state.clientFlush()
+    state.serverAnswered()
+    expect(state.takesOurs).toBe(false)
+    state.serverAnswered()
+    expect([state.isIdle, state.isPaused, state.takesOurs]).toEqual([false, true, true])
+    state.clientExtended(true)
+    state.serverAnswered()
+    expect(state.takesOurs).toBe(false)
+    state.clientSync()
+    state.serverReady('I')
+    expect([state.isIdle, state.isPaused]).toEqual([true, false])
+  })
+
+  it('is not paused by a refusal, nor by what was sent before an older answer came', () => {
+    const refused = started()
+    refused.clientExtended(false)
+    refused.serverError()
+    expect([refused.isPaused, refused.awaitsAnswer]).toEqual([false, false])
+    const pipelined = started()
+    pipelined.clientQuery()
+    pipelined.clientExtended(false)
+    pipelined.serverReady('I')
+    pipelined.serverAnswered()
+    expect(pipelined.takesOurs).toBe(false)
+  })
+
+  it('is paused in the block that was opened', () => {
+    const state = started()
+    state.clientOpens()
+    for (const isRun of [false, true, true]) state.clientExtended(isRun)
+    for (let answers = 0; answers < 3; answers++) {
+      expect([state.isPaused, state.awaitsAnswer]).toEqual([false, true])
+      state.serverAnswered()
+    }
+    state.serverCommandComplete()
+    expect([state.isPaused, state.awaitsAnswer, state.status]).toEqual([true, false, 'T'])
+  })
+
   it('COPY in by Execute: the Sync sent along is not answered, the one behind is', () => {
     const state = started()
-    state.clientExtended()
+    state.clientExtended(true)
     state.clientSync()
     state.serverCopyIn()
     state.clientSync()

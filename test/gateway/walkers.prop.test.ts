@@ -40,6 +40,8 @@ describe('ServerWalker', () => {
     fc.constantFrom('SELECT 1\0', 'DEALLOCATE\0', 'INSERT 0 1\0').map((tag) => message('C', tag)),
     fc.constant(message('E', 'SERROR\0\0')),
     fc.uint8Array({ minLength: 8, maxLength: 260 }).map((key) => message('K', key)),
+    fc.uint8Array({ maxLength: 700 }).map((body) => message('T', body)),
+    fc.constantFrom('1', '2', '3', 'n', 's', 'I').map((code) => message(code, '')),
   ), { maxLength: 20 })
 
   it('sees the same in one chunk and in any pieces', () => {
@@ -51,7 +53,7 @@ describe('ServerWalker', () => {
         const keys: string[] = []
         const statements = new PreparedStatements()
         statements.accepted({ name: 's', sql: Buffer.from('select'), parameterTypes: [],
-          memoryKey: '', explainPrefix: null })
+          memoryKey: '', explainPrefix: null, opensBlock: false })
         const walker = new ServerWalker({ state, statements,
           onKey: (key) => keys.push(key.toString('hex')),
           onError: (sqlState) => keys.push(sqlState) })
@@ -64,6 +66,31 @@ describe('ServerWalker', () => {
       expect(whole?.outstanding).toBe(31 - readies.length)
       expect(whole?.status).toBe(String.fromCharCode(readies.at(-1)?.[5] ?? 0x49))
       expect(whole?.known).toBe(!messages.some((one) => one.includes('DEALLOCATE')))
+    }))
+  })
+
+  it('counts an answer once, and only at its last byte', () => {
+    fc.assert(fc.property(answers, cuts, (messages, places) => {
+      const told = messages.filter((one) => !'ZEK'.includes(String.fromCharCode(one[0] ?? 0)))
+      const bytes = Buffer.concat(told)
+      let [length, answered, lastEnd] = [0, 0, 0]
+      for (const one of told) {
+        length += one.length
+        if (!'123nsITC'.includes(String.fromCharCode(one[0] ?? 0))) continue
+        answered++
+        lastEnd = length
+      }
+      const state = new ExchangeState()
+      state.serverReady('I')
+      for (let sent = 0; sent < answered; sent++) state.clientExtended(false)
+      const walker = new ServerWalker({ state, statements: new PreparedStatements(),
+        onKey: () => {}, onError: () => {} })
+      let walked = 0
+      for (const chunk of cut(bytes, places)) {
+        walker.walk(Buffer.from(chunk))
+        walked += chunk.length
+        if (answered > 0) expect(state.isPaused).toBe(walked >= lastEnd)
+      }
     }))
   })
 
@@ -127,21 +154,23 @@ describe('ExtendedBatch', () => {
   const shape = fc.record({
     parses: fc.boolean(), describesStatement: fc.boolean(), describesPortal: fc.boolean(),
     name: fc.constantFrom('', 'named'), value: fc.option(fc.string({ maxLength: 10 })),
+    rowsMax: fc.nat({ max: 9 }),
   })
 
   it('is incomplete at every cut, and whole at its end', () => {
     fc.assert(fc.property(shape, fc.nat(), (told, place) => {
-      const { parses, describesStatement, describesPortal, name } = told
+      const { parses, describesStatement, describesPortal, name, rowsMax } = told
       const value = told.value?.replaceAll('\0', '') ?? null
       const bytes = Buffer.concat([
         ...(parses ? [parseMessage(name, 'SELECT count($1)', [25])] : []),
         ...(describesStatement ? [describeStatement(name)] : []),
         bindMessage({ statement: name, values: [value] }),
-        ...(describesPortal ? [describePortal()] : []), executeMessage(), syncMessage(),
+        ...(describesPortal ? [describePortal()] : []), executeMessage(rowsMax), syncMessage(),
       ])
       const behind = Buffer.concat([bytes, message('Q', 'SELECT 1\0')])
       const whole = readExtendedBatch(behind, 0, 10_000)
-      expect(whole).toMatchObject({ kind: 'batch', batch: { describesStatement, describesPortal,
+      expect(whole).toMatchObject({ kind: 'batch', batch: {
+        describesStatement, describesPortal, rowsMax,
         bind: { statement: name, values: [value === null ? null : Buffer.from(value)] } } })
       if (whole.kind === 'batch') expect(whole.batch.bytes).toEqual(bytes)
       const part = bytes.subarray(0, place % bytes.length)
@@ -149,11 +178,10 @@ describe('ExtendedBatch', () => {
     }))
   })
 
-  it('is something else with another message in it, a row limit or a portal\'s name', () => {
+  it('is something else with another message in it or a portal\'s name', () => {
     const bind = bindMessage({ statement: '' })
     const others = [
       [bind, executeMessage(), executeMessage(), syncMessage()],
-      [bind, executeMessage(5), syncMessage()],
       [bindMessage({ statement: '', portal: 'p' }), executeMessage(0, 'p'), syncMessage()],
       [bind, message('H', ''), executeMessage(), syncMessage()],
       [parseMessage('a', 'SELECT 1'), bindMessage({ statement: 'b' }), executeMessage(),
@@ -178,7 +206,7 @@ describe('LinkProtocol', () => {
     fc.assert(fc.property(fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }), fc.bigInt(),
       fc.option(fc.uint8Array()), fc.string(), (lsn, time, value, sql) => {
         const request = {
-          resultFormats: [0, 1] as const, cancelKey: 'abcd', explain: false,
+          resultFormats: [0, 1] as const, rowsMax: 1, cancelKey: 'abcd', explain: false,
           probe: {
             sql, tree: '({QUERY})', totalCost: 1.5, planRows: 3, hasWritten: false,
             columns: [{ name: 'n', typeOid: oid(20), typmod: -1 }],

@@ -50,11 +50,11 @@ function integer(at: number): OutputColumn {
 }
 
 async function run(
-  sql: string, output: readonly OutputColumn[], tieCheck: TieCheck | null = null,
+  sql: string, output: readonly OutputColumn[], tieCheck: TieCheck | null = null, rowsMax = 0,
 ): Promise<RoutedRows> {
   return RoutedRows.start({
     plan: { parts: [sql], relations: [], output, tieCheck }, answer: await answerOf(sql),
-    session: () => Promise.resolve(SESSION), resultFormats: [], deadline: NO_LIMIT,
+    session: () => Promise.resolve(SESSION), resultFormats: [], rowsMax, deadline: NO_LIMIT,
   })
 }
 
@@ -129,6 +129,31 @@ describe('ties', () => {
   it('are found across chunks', async () => {
     const sql = 'SELECT i, i FROM range(5000) t(i) UNION ALL SELECT 4999, 1'
     await expect(run(sql, [integer(1)], check(null))).rejects.toThrow(/tie/)
+  })
+})
+
+describe('a client that limits the rows', () => {
+  const numbers = (count: number): string => `SELECT i, i FROM range(${count}) t(i)`
+
+  it('gets the whole result when it has no more', async () => {
+    for (const count of [0, 1, 4999, 5000]) {
+      expect(await texts(await run(numbers(count), [integer(1)], null, 5000))).toHaveLength(count)
+    }
+  })
+
+  it('gets no rows of a longer one whose order is not settled', async () => {
+    for (const [count, rowsMax] of [[2, 1], [5001, 5000]] as const) {
+      const sql = numbers(count)
+      await expect(run(sql, [integer(1)], null, rowsMax)).rejects.toThrow(/PostgreSQL's choice/)
+      expect(released).toContain(sql)
+    }
+  })
+
+  it('gets the first ones of a longer one in order', async () => {
+    for (const limit of [null, 2, 9]) {
+      const got = await texts(await run(numbers(5000), [integer(1)], { keysAt: [0], limit }, 3))
+      expect(got).toEqual([['0'], ['1'], ['2']].slice(0, limit ?? 3))
+    }
   })
 })
 

@@ -146,7 +146,7 @@ export class Differential {
     const sql = sqlOf(plan)
     const result = await this.#rows.stream(sql)
     const rows = await RoutedRows.start({
-      plan, session: () => Promise.resolve(this.#session), resultFormats: [],
+      plan, session: () => Promise.resolve(this.#session), resultFormats: [], rowsMax: 0,
       deadline: { error: () => null, [Symbol.dispose]: () => {} },
       answer: {
         readLsn: LSN_ZERO, waitedMs: 0, sql, scan: { filesRead: 0, filesPruned: 0, tailRows: 0 },

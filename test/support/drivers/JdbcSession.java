@@ -119,6 +119,12 @@ public class JdbcSession {
       saw(mode + "by portal", rows(statement.executeQuery()).hashCode());
     }
     connection.commit();
+    // BEGIN goes with the first statement, which here is the only one.
+    for (int turn = 0; turn < 20; turn++) {
+      saw(mode + "alone in a block " + turn,
+          one(connection, "SELECT count(*) FROM items WHERE g > " + turn));
+      connection.commit();
+    }
     connection.setAutoCommit(true);
   }
 

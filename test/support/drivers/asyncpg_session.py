@@ -67,6 +67,9 @@ async def reads(connection):
         cursor = await connection.cursor("SELECT g, count(*) FROM items GROUP BY g ORDER BY g")
         saw("portal", [[tuple(row) for row in await cursor.fetch(2)],
                        await cursor.forward(2), tuple(await cursor.fetchrow())])
+    # Prepared, described and flushed, then run: each text for the first and only time.
+    saw("asked once", [await connection.fetchval(f"SELECT count(*) FROM items WHERE g > {i}")
+                       for i in range(20)])
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         saw("repeatable", await connection.fetchval("SELECT count(*) FROM items"))
 
