@@ -66,7 +66,7 @@ export class ClientWalker {
   }
 
   #isWorthALook(code: number): boolean {
-    if (this.#statements.isUnnamedGone) return true
+    if (this.#statements.isAnyGone) return true
     switch (code) {
       case FRONTEND.query: case FRONTEND.parse: return true
       case FRONTEND.bind: return this.#looksAtBinds || this.#statements.size > 0

@@ -160,8 +160,12 @@ export class Diversion {
     switch (outcome.kind) {
       case 'refused':
         if (this.#startStatus === 'T' || isExplain(this.#candidate)
-          || outcome.sqlState === CANCEL_STATE) this.#relayRefusal(outcome)
-        else this.#pass(outcome)
+          || outcome.sqlState === CANCEL_STATE) {
+          this.#relayRefusal(outcome)
+        } else {
+          for (const message of outcome.late) this.#host.toClient(message)
+          this.#pass(outcome)
+        }
         return
       case 'mismatch':
         if (isExplain(this.#candidate)) this.#report(NO_SELECT, outcome.status, null)
@@ -269,6 +273,7 @@ export class Diversion {
       - (refused.step === 'explain' ? EXPLAIN_PREFIX.length : 0)
     this.#finish(Buffer.concat([
       parsedOpening(this.#candidate, refused), shiftPosition(refused.error, shift),
+      ...refused.late,
     ]), refused.status, 'refused')
   }
 

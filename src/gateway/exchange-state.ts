@@ -16,7 +16,6 @@ import type { TransactionStatus } from '../pgwire/message-code.ts'
 export class ExchangeState {
   /** Queries, function calls and Syncs (the start-up too) not yet answered by ReadyForQuery. */
   #outstanding = 1
-  /** Extended messages were passed on that no Sync has closed. */
   #unsynced = false
   /** The server reads COPY data, and ignores Syncs until the client says that it ends. */
   #copyIn = false
@@ -39,6 +38,9 @@ export class ExchangeState {
     return this.#unsynced && this.#mayPause && this.#unanswered === 0 && this.#outstanding === 0
       && !this.#spliceOnly
   }
+
+  /** Extended messages were passed on that no Sync has closed. */
+  get isUnsynced(): boolean { return this.#unsynced }
 
   /** The gateway may put messages of its own in. */
   get takesOurs(): boolean { return this.isIdle || this.isPaused }

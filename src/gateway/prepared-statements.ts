@@ -3,12 +3,16 @@
  * transaction block, behind which a candidate may stand.
  *
  * S1  A statement is `usable` only after the server has accepted its Parse: of a refused one
- *     the older statement of that name would still stand.
+ *     the older statement of that name would still stand. After an error the server may skip
+ *     what it is sent, so that nothing is known until it is ready again.
  * S2  Not knowing a statement is always right: PostgreSQL then runs it. So whatever may have
  *     changed names in another way (DEALLOCATE, DISCARD, PREPARE) forgets everything.
  * S3  At most STATEMENTS_MAX with at most TEXT_BYTES_MAX of text in all.
  */
 import type { Oid } from '../base/oid.ts'
+import { writeParse, writeSync } from '../pgwire/frontend-message.ts'
+import { MessageWriter } from '../pgwire/message-writer.ts'
+import { UnnamedPortal } from './unnamed-portal.ts'
 
 export interface PreparedStatement {
   readonly name: string
@@ -30,17 +34,31 @@ export class PreparedStatements {
   /** Passed on, not yet answered. */
   #pending: PreparedStatement[] = []
   #textBytes = 0
+  #mayBeSkipped = false
   /**
    * The client's unnamed statement is known here and no longer stands in the server, where a
    * probe took its place: it must be parsed again before the server can use it.
    */
   isUnnamedGone = false
+  readonly portal = new UnnamedPortal()
   /** The server's unnamed statement may be one that is not known here. */
   isUnnamedForeign = false
 
   /** The server has an unnamed statement of the client's, as far as is known. */
   get hasUnnamed(): boolean {
     return this.isUnnamedForeign || (this.#usable.has('') && !this.isUnnamedGone)
+  }
+
+  /** Every message may need what the server has no more. */
+  get isAnyGone(): boolean { return this.isUnnamedGone || this.portal.isGone }
+
+  /** Up to a Sync, what makes the unnamed statement again in the server. */
+  takeUnnamed(statement: PreparedStatement): Buffer {
+    this.isUnnamedGone = false
+    const out = new MessageWriter(statement.sql.length + 64)
+    writeParse(out, statement)
+    writeSync(out)
+    return out.take()
   }
 
   get size(): number { return this.#usable.size + this.#pending.length }
@@ -52,7 +70,8 @@ export class PreparedStatements {
   /** A Parse of a candidate is on its way to the server. */
   sent(statement: PreparedStatement): void {
     this.forget(statement.name)
-    const isKept = this.size < STATEMENTS_MAX && this.#textBytes < TEXT_BYTES_MAX
+    const isKept = !this.#mayBeSkipped && this.size < STATEMENTS_MAX
+      && this.#textBytes < TEXT_BYTES_MAX
     if (isKept) this.#pending.push(statement)
     if (statement.name === '') this.isUnnamedForeign = !isKept
   }
@@ -86,6 +105,7 @@ export class PreparedStatements {
 
   /** An error came: which Parse it was is not worth knowing. */
   serverError(): void {
+    this.#mayBeSkipped = true
     if (this.#pending.length > 0) this.#forgetPending()
   }
 
@@ -96,6 +116,7 @@ export class PreparedStatements {
 
   /** Everything sent so far was answered. */
   serverReady(): void {
+    this.#mayBeSkipped = false
     if (this.#pending.length === 0) return
     const pending = this.#pending
     this.#pending = []

@@ -3,7 +3,7 @@
  *
  * X1  Between `request` and ReadyForQuery every message of the server is the exchange's; what
  *     the client would have got at any time (notifications, parameter changes) goes to
- *     `onAside` at once.
+ *     `onAside` at once; what comes behind a refusal stays behind it.
  * X2  The client's named statements are not touched; its unnamed one is gone afterwards, unless
  *     the target says that it must stay: then a statement named PROBE_STATEMENT serves, which is
  *     closed at the end, or by the next probe where PostgreSQL refused this one.
@@ -46,7 +46,8 @@ export interface ProbeTarget {
   readonly waitsForLocks: boolean
 }
 
-const PROBE_STATEMENT = 'slipway probe'
+/** A name that a client will hardly give. */
+export const PROBE_STATEMENT = 'slipway probe'
 
 export type ProbeStep = 'client-parse' | 'begin' | 'candidate' | 'check' | 'quiet' | 'end'
   | 'explain' | 'close'
@@ -62,6 +63,8 @@ export type ProbeOutcome = {
   /** PostgreSQL refused: `error` is its whole message. */
   | { readonly kind: 'refused'; readonly step: ProbeStep; readonly error: Buffer
       readonly sqlState: string
+      /** What the client would have got behind the error. */
+      readonly late: readonly Buffer[]
       readonly rowDescription: Buffer | null; readonly parameterDescription: Buffer | null }
   /** It answered, but not as a SELECT is answered. */
   | { readonly kind: 'mismatch' }
@@ -79,6 +82,7 @@ export class ProbeExchange {
   #stateRow: readonly (string | null)[] | null = null
   #explain: string | null = null
   #notices: Buffer[] = []
+  #late: Buffer[] = []
   #refusal: { readonly step: ProbeStep; readonly error: Buffer } | null = null
 
   constructor(target: ProbeTarget, onAside: (message: Buffer) => void) {
@@ -136,7 +140,8 @@ export class ProbeExchange {
     const step = this.#steps[this.#step] ?? 'close'
     switch (code) {
       case BACKEND.notification: case BACKEND.parameterStatus:
-        this.#onAside(Buffer.from(bytes))
+        if (this.#refusal === null) this.#onAside(Buffer.from(bytes))
+        else this.#late.push(Buffer.from(bytes))
         return
       case BACKEND.notice:
         this.#onNotice(step, bytes)
@@ -189,7 +194,8 @@ export class ProbeExchange {
     }
     if (this.#refusal !== null) {
       const sqlState = parseReport(this.#refusal.error).get('C') ?? ''
-      return { kind: 'refused', ...this.#refusal, sqlState, ...descriptions, ...reached }
+      return { kind: 'refused', ...this.#refusal, sqlState, late: this.#late, ...descriptions,
+        ...reached }
     }
     const { rowDescription, parameterDescription } = descriptions
     if (rowDescription === null || parameterDescription === null

@@ -11,7 +11,7 @@
  * S6  A session that is ended from here ends between two messages of the server.
  */
 import { errorResponse } from '../pgwire/backend-message.ts'
-import { writeParse, writeSync, writeTerminate } from '../pgwire/frontend-message.ts'
+import { writeTerminate } from '../pgwire/frontend-message.ts'
 import {
   BACKEND, FRONTEND, HEADER_BYTES, transactionStatus, type TransactionStatus,
 } from '../pgwire/message-code.ts'
@@ -27,7 +27,7 @@ import { Diversion, type DiversionHost, type StatementRoute } from './diversion.
 import type { EngineLink } from './engine-link.ts'
 import { ExchangeState } from './exchange-state.ts'
 import { LoginFilter } from './login-filter.ts'
-import { PreparedStatements, type PreparedStatement } from './prepared-statements.ts'
+import { PreparedStatements } from './prepared-statements.ts'
 import { ServerWalker } from './server-walker.ts'
 import { SlowStatements, type SlowStatement } from './slow-statements.ts'
 import { StatementIntake } from './statement-intake.ts'
@@ -63,15 +63,16 @@ type Mode =
   | { readonly kind: 'splice' }
   | { readonly kind: 'divert'; readonly diversion: Diversion
       readonly candidate: CandidateStatement }
-  /** The server opens a transaction block: what stands behind it waits. */
-  | { readonly kind: 'open' }
-  /** The server parses the client's unnamed statement again; then `next`. */
+  /** The client's messages wait until the server has answered what was sent. */
+  | { readonly kind: 'wait' }
+  /** The server makes the client's unnamed statement or portal again; then `next`. */
   | { readonly kind: 'restore'; readonly frames: FrameAssembler; readonly next: () => void }
 
 const BACKLOG_BYTES_MAX = 64 * 1024
-const RESTORE_FRAME_BYTES_MAX = 1024 * 1024
+/** Of a row of the portal that is run to its end again. */
+const RESTORE_FRAME_BYTES_MAX = 256 * 1024 * 1024
 const SPLICE: Mode = { kind: 'splice' }
-const OPEN: Mode = { kind: 'open' }
+const WAIT: Mode = { kind: 'wait' }
 
 export class Session implements DiversionHost {
   readonly link: EngineLink
@@ -200,6 +201,9 @@ export class Session implements DiversionHost {
     if (shape.kind === 'extended' && route !== 'refused') {
       if (shape.batch.parse !== null) this.#statements.accepted(statement)
       if (statement.name === '') this.#statements.isUnnamedGone = true
+      if (route === 'columnar' && status === 'T') {
+        this.#statements.portal.stoodInFor(statement, shape.batch.bind)
+      }
     }
     this.#goOn()
   }
@@ -216,7 +220,7 @@ export class Session implements DiversionHost {
     }
     const needsUnnamed = shape.kind === 'extended' && shape.batch.parse === null
       && statement.name === ''
-    if (needsUnnamed) this.#restore(statement, pass)
+    if (needsUnnamed) this.#restore(this.#statements.takeUnnamed(statement), pass)
     else pass()
   }
 
@@ -276,7 +280,8 @@ export class Session implements DiversionHost {
       this.#waiting.append(chunk.subarray(at + taken))
       if (verdict.kind === 'divert') this.#divert(verdict.candidate)
       if (verdict.kind === 'open') this.#open(chunk.subarray(at, at + taken))
-      if (verdict.kind === 'restore') this.#restore(verdict.statement, () => this.#goOn())
+      if (verdict.kind === 'wait') this.#mode = WAIT
+      if (verdict.kind === 'restore') this.#restore(verdict.messages, () => this.#goOn())
       return
     }
   }
@@ -289,7 +294,7 @@ export class Session implements DiversionHost {
   }
 
   #open(messages: Buffer): void {
-    this.#mode = OPEN
+    this.#mode = WAIT
     this.#state.clientOpens()
     this.#clientWalker.passAll(messages)
     this.#server.write(messages)
@@ -297,13 +302,10 @@ export class Session implements DiversionHost {
     if (messages[0] !== FRONTEND.query) this.#server.write(FLUSH)
   }
 
-  #restore(statement: PreparedStatement, next: () => void): void {
+  #restore(messages: Buffer, next: () => void): void {
     this.#mode = { kind: 'restore', next,
       frames: new FrameAssembler({ bytesMax: RESTORE_FRAME_BYTES_MAX }) }
-    const out = new MessageWriter(statement.sql.length + 64)
-    writeParse(out, statement)
-    writeSync(out)
-    this.#server.write(out.take())
+    this.#server.write(messages)
   }
 
   /** Back to splicing, beginning with what came meanwhile. */
@@ -319,13 +321,13 @@ export class Session implements DiversionHost {
   #onServerBytes(chunk: Buffer): boolean {
     const mode = this.#mode
     switch (mode.kind) {
-      case 'splice': case 'open': {
+      case 'splice': case 'wait': {
         const passed = this.#login === null ? chunk : this.#filterLogin(this.#login, chunk)
         if (this.#isTerminating) return this.#endAtBoundary(passed)
         this.#serverWalker.walk(passed)
         if (this.#askedAt > 0 && this.#state.isIdle) this.#answered('postgres')
         this.#client.write(passed)
-        if (mode.kind === 'open' && !this.#state.awaitsAnswer) this.#goOn()
+        if (mode.kind === 'wait' && !this.#state.awaitsAnswer) this.#goOn()
         return !this.#client.isPending
       }
       case 'divert':
@@ -369,7 +371,6 @@ export class Session implements DiversionHost {
       return
     }
     if (!isReady) return
-    this.#statements.isUnnamedGone = false
     this.#mode = SPLICE
     const rest = frames.takeRest()
     next()

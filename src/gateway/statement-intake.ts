@@ -28,8 +28,10 @@ export type Verdict =
   | { readonly kind: 'pass' }
   /** More bytes are needed. */
   | { readonly kind: 'hold' }
-  /** The server's unnamed statement must be put back first: then look again. */
-  | { readonly kind: 'restore'; readonly statement: PreparedStatement }
+  /** The server's unnamed statement or portal must be put back first: then look again. */
+  | { readonly kind: 'restore'; readonly messages: Buffer }
+  /** The server must have answered first what was sent: then look again. */
+  | { readonly kind: 'wait' }
   /** `bytes` of the chunk open a block, and are to be answered before more is passed on. */
   | { readonly kind: 'open'; readonly bytes: number }
   /** `bytes` of the chunk, from where was looked, are the candidate's. */
@@ -49,6 +51,7 @@ export interface StatementIntakeOptions {
 
 const PASS: Verdict = { kind: 'pass' }
 const HOLD: Verdict = { kind: 'hold' }
+const WAIT: Verdict = { kind: 'wait' }
 /** Held back until whole whatever they are: it costs nothing, and settings are seen. */
 const SHORT_BYTES = 4096
 /** Bytes of a Bind within which its names are looked for before it is whole. */
@@ -84,21 +87,51 @@ export class StatementIntake {
 
   look(chunk: Buffer, at: number): Verdict {
     if (chunk.length - at < HEADER_BYTES) return HOLD
-    if (this.#options.state.isPaused) this.#options.statements.serverReady()
+    const { state, statements } = this.#options
+    if (state.isPaused) statements.serverReady()
+    if (statements.portal.isGone) {
+      const verdict = this.#putBackPortal(chunk, at)
+      if (verdict.kind !== 'pass') return verdict
+    }
     const verdict = this.#look(chunk, at)
-    return verdict.kind === 'pass' && this.#options.statements.isUnnamedGone
-      ? this.#putBackUnnamed(chunk[at]) : verdict
+    if (!statements.isUnnamedGone) return verdict
+    // A refusal of the probe would abort the block, in which nothing can be put back.
+    const mayAbort = verdict.kind === 'divert' && state.status === 'T'
+      && verdict.candidate.statement.name !== ''
+    return verdict.kind === 'pass' || verdict.kind === 'open' || mayAbort
+      ? this.#putBackUnnamed(chunk[at], verdict) : verdict
+  }
+
+  #putBackPortal(chunk: Buffer, at: number): Verdict {
+    const { state, statements } = this.#options
+    if (state.isIdle && state.status !== 'T') {
+      statements.portal.forget()
+      return PASS
+    }
+    // The rest of a batch that was looked through.
+    if (state.isUnsynced && !state.isPaused) return PASS
+    switch (statements.portal.use(chunk, at)) {
+      case 'leaves': return PASS
+      case 'unknown': return HOLD
+      case 'drops':
+        statements.portal.forget()
+        return PASS
+      case 'needs':
+        if (!state.takesOurs) return state.outstanding > 0 ? WAIT : PASS
+        return { kind: 'restore', messages: statements.portal.take() }
+    }
   }
 
   /**
    * Before anything that may come to use it, and before the server is busy with something else:
    * a Query and a Parse of it, which end its life, have cleared the mark.
    */
-  #putBackUnnamed(code: number | undefined): Verdict {
+  #putBackUnnamed(code: number | undefined, otherwise: Verdict): Verdict {
     const { state, statements } = this.#options
     const statement = statements.usable('')
-    if (code === FRONTEND.terminate || statement === null || !state.takesOurs) return PASS
-    return { kind: 'restore', statement }
+    if (code === FRONTEND.terminate || statement === null) return otherwise
+    if (!state.takesOurs) return state.outstanding > 0 && !state.isUnsynced ? WAIT : otherwise
+    return { kind: 'restore', messages: statements.takeUnnamed(statement) }
   }
 
   #look(chunk: Buffer, at: number): Verdict {

@@ -38,12 +38,14 @@ export function writeParse(out: MessageWriter, message: {
   out.finish()
 }
 
-/** Binds the unnamed portal to a statement and fetches all of it; results as text. */
+/** Binds the unnamed portal to a statement and fetches all of it; no `resultFormats`: as text. */
 export function writeUnnamedPortal(out: MessageWriter, message: {
   readonly statement: string
   readonly parameterFormats: readonly number[]
   readonly values: readonly (Buffer | null)[]
+  readonly resultFormats?: readonly number[]
 }): void {
+  const { resultFormats = [] } = message
   out.begin(FRONTEND.bind).byte(0).cstring(Buffer.from(message.statement, 'latin1'))
   out.int16(message.parameterFormats.length)
   for (const format of message.parameterFormats) out.int16(format)
@@ -52,7 +54,9 @@ export function writeUnnamedPortal(out: MessageWriter, message: {
     if (value === null) out.int32(-1)
     else out.int32(value.length).bytes(value)
   }
-  out.int16(0).finish()
+  out.int16(resultFormats.length)
+  for (const format of resultFormats) out.int16(format)
+  out.finish()
   out.begin(FRONTEND.execute).byte(0).int32(0).finish()
 }
 

@@ -6,53 +6,34 @@ import { silentLogger } from '../../src/base/logger.ts'
 import { GatewayServer } from '../../src/gateway/gateway-server.ts'
 import { cancelRequest } from '../../src/pgwire/startup-packet.ts'
 import { poll } from '../support/poll.ts'
+import { ComparedClients, COUNT, GROUPS, ITEMS, oneShot } from './compared-clients.ts'
 import { LOGIN, NO_CERTIFICATES, ScratchGateway } from './scratch-gateway.ts'
 import {
-  bindMessage, closeStatement, describePortal, describeStatement, executeMessage, flushMessage,
-  letters,
-  parseMessage, queryMessage, rowsOf, sqlStateOf,
-  startupPacket, statusOf, syncMessage, WireClient, type Message,
+  bindMessage, closeStatement, describePortal, describeStatement, executeMessage, letters,
+  parseMessage, queryMessage, rowsOf, sqlStateOf, startupPacket, statusOf, syncMessage, WireClient,
+  type Message,
 } from './wire-client.ts'
 
-const COUNT = 'SELECT count(*) AS n, max(v) FROM items WHERE id > $1'
-const GROUPS = `SELECT g, count(*), sum(id) * 1.5 AS s, min(v) FROM items GROUP BY g ORDER BY g`
-
 let scratch: ScratchGateway
+let clients: ComparedClients
 let client: WireClient
 let direct: WireClient
 
 beforeAll(async () => {
   scratch = await ScratchGateway.start()
-  await scratch.postgres.client.query(`CREATE TABLE items (id int PRIMARY KEY, g int, v text);
-    INSERT INTO items SELECT i, i % 5, 'v' || i FROM generate_series(1, 100) i`)
+  await scratch.postgres.client.query(ITEMS)
   return () => scratch[Symbol.asyncDispose]()
 })
 beforeEach(async () => {
   scratch.engine.behaviour = 'answer'
   scratch.engine.answered.length = 0
-  client = await scratch.connect()
-  direct = await WireClient.connect(scratch.direct, LOGIN)
-  return async () => {
-    await client[Symbol.asyncDispose]()
-    await direct[Symbol.asyncDispose]()
-  }
+  clients = await ComparedClients.connect(scratch)
+  client = clients.through
+  direct = clients.direct
+  return () => clients[Symbol.asyncDispose]()
 })
 
-/** Sends the same to both and expects the same messages. */
-async function both(bytes: Buffer, syncs = 1): Promise<readonly Message[]> {
-  client.send(bytes)
-  direct.send(bytes)
-  const [told, expected] = await Promise.all([client.until('Z', syncs), direct.until('Z', syncs)])
-  expect(letters(told)).toBe(letters(expected))
-  expect(told.map(({ bytes: message }) => message.toString('latin1')))
-    .toEqual(expected.map(({ bytes: message }) => message.toString('latin1')))
-  return told
-}
-
-const oneShot = (sql: string, resultFormats: readonly number[] = []): Buffer => Buffer.concat([
-  parseMessage('', sql), bindMessage({ statement: '', resultFormats }), describePortal(),
-  executeMessage(), syncMessage(),
-])
+const both: ComparedClients['both'] = (bytes, syncs) => clients.both(bytes, syncs)
 
 describe('a diverted statement answers message by message as PostgreSQL does', () => {
   it('simple Query', async () => {
@@ -124,86 +105,6 @@ describe('a diverted statement answers message by message as PostgreSQL does', (
       'log_min_messages']) await both(queryMessage(`SHOW ${name}`))
     await both(queryMessage('COMMIT'))
     await both(queryMessage('SHOW client_min_messages'))
-  })
-
-  it('prepared and described up to a Flush, bound after the answer', async () => {
-    for (const value of ['10', '20']) {
-      const prepare = Buffer.concat([parseMessage('s', COUNT), describeStatement('s'),
-        flushMessage()])
-      for (const each of [client, direct]) each.send(prepare)
-      expect(await client.until('T')).toEqual(await direct.until('T'))
-      await both(Buffer.concat([bindMessage({ statement: 's', values: [value] }),
-        executeMessage(), syncMessage()]))
-      await both(Buffer.concat([closeStatement('s'), syncMessage()]))
-    }
-    expect(scratch.engine.answered).toEqual([COUNT, COUNT])
-  })
-
-  it('a refused Parse up to a Flush, and what PostgreSQL skips behind it', async () => {
-    const prepare = Buffer.concat([parseMessage('s', 'SELECT count(*) FROM nothing'),
-      describeStatement('s'), flushMessage()])
-    for (const each of [client, direct]) each.send(prepare)
-    expect(letters(await client.until('E'))).toBe(letters(await direct.until('E')))
-    await both(Buffer.concat([parseMessage('s', COUNT), bindMessage({ statement: 's',
-      values: ['1'] }), executeMessage(), syncMessage()]))
-    expect(scratch.engine.answered).toEqual([])
-  })
-
-  it('a row limit that the result does not reach, meets or passes', async () => {
-    const limited = (rowsMax: number): Buffer => Buffer.concat([
-      parseMessage('', `${GROUPS} LIMIT 4`), bindMessage({ statement: '' }), describePortal(),
-      executeMessage(rowsMax), syncMessage()])
-    const ends = []
-    for (const rowsMax of [-1, 1, 3, 4, 5]) {
-      ends.push(letters(await both(limited(rowsMax))).slice(-2))
-    }
-    expect(ends).toEqual(['CZ', 'sZ', 'sZ', 'sZ', 'CZ'])
-    expect(scratch.engine.answered).toHaveLength(5)
-    // Inside a block the portal stays.
-    await both(queryMessage('BEGIN'))
-    await both(limited(3))
-    await both(Buffer.concat([executeMessage(3), syncMessage()]))
-    await both(queryMessage('COMMIT'))
-    expect(scratch.engine.answered).toHaveLength(5)
-  })
-
-  it.each([
-    ['Parse, Bind and Execute', Buffer.concat([parseMessage('', 'BEGIN'),
-      bindMessage({ statement: '' }), executeMessage()])],
-    ['a Query', queryMessage('START TRANSACTION READ ONLY;')],
-  ])('behind a BEGIN in the same packet: %s', async (_name, begin) => {
-    const isQuery = begin[0] === 0x51
-    const told = await both(Buffer.concat([begin, oneShot(GROUPS)]), isQuery ? 2 : 1)
-    expect([letters(told), statusOf(told)])
-      .toEqual([isQuery ? 'CZ12TDDDDDCZ' : '12C12TDDDDDCZ', 'T'])
-    await both(oneShot(GROUPS))
-    await both(queryMessage('SELECT transaction_timestamp() IS NOT NULL; COMMIT'))
-    // Nothing stands behind this one that is worth a wait.
-    await both(Buffer.concat([begin, oneShot('SELECT 1'), oneShot('COMMIT')]), isQuery ? 3 : 2)
-    expect(scratch.engine.answered).toEqual([GROUPS, GROUPS])
-  })
-
-  it('behind a BEGIN that was prepared before', async () => {
-    await both(Buffer.concat([parseMessage('b', 'begin isolation level repeatable read'),
-      parseMessage('s', COUNT), syncMessage()]))
-    const batch = Buffer.concat([bindMessage({ statement: 'b' }), executeMessage(),
-      bindMessage({ statement: 's', values: ['5'] }), describePortal(), executeMessage(),
-      syncMessage()])
-    expect(letters(await both(batch))).toBe('2C2TDCZ')
-    await both(queryMessage('SHOW transaction_isolation'))
-    await both(queryMessage('COMMIT'))
-    expect(scratch.engine.answered).toEqual([COUNT])
-  })
-
-  it('behind a BEGIN that is refused, everything is skipped up to the Sync', async () => {
-    for (const begin of [Buffer.concat([parseMessage('', 'BEGIN READ NEVER'),
-      bindMessage({ statement: '' }), executeMessage()]), queryMessage('BEGIN READ NEVER')]) {
-      const syncs = begin[0] === 0x51 ? 2 : 1
-      const told = await both(Buffer.concat([begin, oneShot(GROUPS)]), syncs)
-      expect(sqlStateOf(told)).toBe('42601')
-      expect(statusOf(told)).toBe('I')
-      await both(oneShot('SELECT 1'))
-    }
   })
 
   it('statements behind a diverted one in the same packet keep their order', async () => {

@@ -101,6 +101,19 @@ describe('PreparedStatements', () => {
     expect(statements.size).toBe(0)
   })
 
+  it('a statement sent behind an error may have been skipped', () => {
+    const statements = new PreparedStatements()
+    statements.serverError()
+    statements.sent(statement('a'))
+    statements.sent(statement(''))
+    statements.serverReady()
+    expect([statements.usable('a'), statements.usable('')]).toEqual([null, null])
+    expect(statements.hasUnnamed).toBe(true)
+    statements.sent(statement('a'))
+    statements.serverReady()
+    expect(statements.usable('a')).not.toBeNull()
+  })
+
   it('is bounded', () => {
     const statements = new PreparedStatements()
     for (let i = 0; i < 3000; i++) statements.sent(statement(`s${i}`))

@@ -20,6 +20,8 @@ export interface WireStep {
   readonly bytes: Buffer
   /** ReadyForQuery that answer it. */
   readonly readies: number
+  /** After so many bytes the client gives the server time to answer. */
+  readonly waitsAt?: number
 }
 
 /** Columnar under --route-cost-min 0; ordered, so that both engines answer alike. */
@@ -64,7 +66,7 @@ const simple = fc.oneof({ weight: 6, arbitrary: texts },
   .map((sql): WireStep => ({ label: sql, bytes: queryMessage(sql), readies: 1 }))
 
 /** What drivers send: one statement, described or not, with or without a parameter. */
-const oneShot = fc.record({
+const oneShot: fc.Arbitrary<WireStep> = fc.record({
   text: texts, name: statementNames, portal: portalNames, resultFormats: formats,
   parameter: fc.option(fc.integer({ min: -5, max: 250 })), describes: fc.boolean(),
   rowsMax: fc.constantFrom(0, 0, 0, 2),
@@ -85,7 +87,8 @@ const piece = fc.oneof(
   statementNames.map((name) => describeStatement(name)),
   fc.constant(describePortal('p1')),
   fc.constantFrom(0, 0, 1).map((rowsMax) => executeMessage(rowsMax, 'p1')),
-  // An exhausted unnamed portal is not executed again: after a diverted answer there is none.
+  // The unnamed portal is used by `again` only: a statement that fails where it is analysed
+  // leaves PostgreSQL the older one, in a block that is aborted; behind a probe there is none.
   fc.tuple(statementNames, formats).map(([statement, resultFormats]) =>
     Buffer.concat([bindMessage({ statement, resultFormats }), executeMessage()])),
   statementNames.map((name) => closeStatement(name)),
@@ -97,6 +100,43 @@ const jumble = fc.tuple(fc.array(piece, { maxLength: 6 }), fc.array(piece, { max
       .join('')}`,
     bytes: Buffer.concat([...first, syncMessage(), ...second, syncMessage()]), readies: 2,
   }))
+
+/** As drivers begin a transaction: together with its first statement. */
+const begun = fc.record({
+  begin: fc.constantFrom('BEGIN', 'start transaction read only;', 'BEGIN READ NEVER'),
+  kind: fc.constantFrom('query', 'unnamed', 'named'), first: oneShot,
+}).map(({ begin, kind, first }): WireStep => {
+  const name = kind === 'named' ? 's2' : ''
+  const opening = kind === 'query' ? queryMessage(begin) : Buffer.concat([
+    parseMessage(name, begin), bindMessage({ statement: name }), executeMessage()])
+  return { ...first, label: `${begin} as ${kind}, then ${first.label}`,
+    bytes: Buffer.concat([opening, first.bytes]), readies: kind === 'query' ? 2 : 1 }
+})
+
+/** Inside a block: the unnamed portal, once it has been run to its end or to a limit. */
+const again = fc.record({
+  text: fc.constantFrom(...AGGREGATES), rowsMax: fc.constantFrom(0, 0, 1), resultFormats: formats,
+  uses: fc.array(fc.constantFrom('P', 'D', 'E', 'S', 'C'), { minLength: 1, maxLength: 6 }),
+}).map(({ text, rowsMax, resultFormats, uses }): WireStep => {
+  const messages = { P: parseMessage('', 'SELECT 1'), D: describePortal(), E: executeMessage(1),
+    S: syncMessage(), C: closeStatement('s1') }
+  return { label: `again: ${uses.join('')} of ${text}`,
+    readies: 4 + uses.filter((use) => use === 'S').length,
+    bytes: Buffer.concat([queryMessage('ROLLBACK'), queryMessage('BEGIN'), parseMessage('', text),
+      bindMessage({ statement: '', resultFormats }), executeMessage(rowsMax), syncMessage(),
+      ...uses.map((use) => messages[use]), syncMessage()]) }
+})
+
+/** Prepared and described, and run when the description has come. */
+const described = fc.record({
+  name: statementNames, text: texts, resultFormats: formats, rowsMax: fc.constantFrom(0, 1),
+}).map(({ name, text, resultFormats, rowsMax }): WireStep => {
+  const preparing = Buffer.concat([parseMessage(name, text), describeStatement(name),
+    flushMessage()])
+  return { label: `described ${name}: ${text}`, readies: 1, waitsAt: preparing.length,
+    bytes: Buffer.concat([preparing, bindMessage({ statement: name, resultFormats }),
+      executeMessage(rowsMax), syncMessage()]) }
+})
 
 const copyIn = fc.record({ rows: fc.nat({ max: 40 }), fails: fc.boolean() })
   .map(({ rows, fails }): WireStep => ({ label: `COPY of ${rows} rows`, readies: 1,
@@ -119,7 +159,7 @@ const call = fc.integer({ min: -1000, max: 1000 }).map((value): WireStep => {
 })
 
 /** Several steps sent in one go: a pipeline. */
-const pipeline = fc.array(fc.oneof(simple, oneShot, jumble), { minLength: 2, maxLength: 4 })
+const pipeline = fc.array(fc.oneof(simple, oneShot, jumble, begun), { minLength: 2, maxLength: 4 })
   .map((steps): WireStep => ({
     label: `pipeline [${steps.map(({ label }) => label).join(' | ')}]`,
     bytes: Buffer.concat(steps.map(({ bytes }) => bytes)),
@@ -129,6 +169,8 @@ const pipeline = fc.array(fc.oneof(simple, oneShot, jumble), { minLength: 2, max
 export const wireScript: fc.Arbitrary<readonly WireStep[]> = fc.array(fc.oneof(
   { weight: 4, arbitrary: simple }, { weight: 6, arbitrary: oneShot },
   { weight: 3, arbitrary: jumble }, { weight: 2, arbitrary: pipeline },
+  { weight: 2, arbitrary: again }, { weight: 3, arbitrary: begun },
+  { weight: 3, arbitrary: described },
   { weight: 1, arbitrary: copyIn }, { weight: 1, arbitrary: copyOut },
   { weight: 1, arbitrary: call },
 ), { minLength: 1, maxLength: 12 })
