@@ -14,11 +14,14 @@ as multisets, so order and duplicates are told apart.
 
 Usage: readers.py SOCKET CACHE SUPPORT
 """
+import concurrent.futures
 import datetime
+import faulthandler
 import glob
 import json
 import math
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -34,6 +37,8 @@ import pyarrow as pa
 SOCKET, CACHE, SUPPORT = sys.argv[1:4]
 NULL = "\x1aN"
 SEPARATOR = "\x1f"
+# Longer than any statement on a machine that does something else as well.
+ANSWER_SECONDS = 300
 
 
 class SparkReader:
@@ -265,13 +270,29 @@ def sql(request):
     return {"rows": [[None if v is None else str(v) for v in row] for row in rows]}
 
 
+def answer_of(request):
+    """By a thread that lives on: for each thread py4j opens connections to the JVM, and closes
+    those of ended ones whenever garbage is collected, in the middle of another statement."""
+    handler = {"compare": compare, "history": history, "lines": lines, "sql": sql}[request["op"]]
+    answer = pool.submit(handler, request)
+    try:
+        return answer.result(timeout=ANSWER_SECONDS)
+    except concurrent.futures.TimeoutError:
+        stacks = os.path.join(tempfile.mkdtemp(prefix="slipway-stacks-"), "stacks")
+        with open(stacks, "w", encoding="utf-8") as out:
+            faulthandler.dump_traceback(out, all_threads=True)
+            if spark.session is not None and shutil.which("jstack") is not None:
+                process = spark.session.sparkContext._gateway.proc.pid
+                subprocess.run(["jstack", str(process)], stdout=out, stderr=out, check=False)
+        raise RuntimeError(f"no answer in {ANSWER_SECONDS} s; who waits for what: {stacks}")
+
+
 def serve(connection):
     with connection, connection.makefile("rw", encoding="utf-8") as stream:
         for line in stream:
             request = json.loads(line)
             try:
-                answer = {"compare": compare, "history": history, "lines": lines,
-                          "sql": sql}[request["op"]](request)
+                answer = answer_of(request)
             except Exception as error:  # noqa: BLE001
                 answer = {"error": f"{type(error).__name__}: {str(error)[:600]}"}
             stream.write(json.dumps(answer) + "\n")
@@ -279,6 +300,7 @@ def serve(connection):
 
 
 spark = SparkReader()
+pool = concurrent.futures.ThreadPoolExecutor(max_workers=2)
 server = socket.socket(socket.AF_UNIX)
 server.bind(SOCKET)
 server.listen()
