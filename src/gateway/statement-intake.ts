@@ -239,17 +239,15 @@ export class StatementIntake {
     return PASS
   }
 
-  #batch(chunk: Buffer, at: number, statement: PreparedStatement,
-    status = this.#options.state.status): Verdict {
+  #batch(chunk: Buffer, at: number, statement: PreparedStatement): Verdict {
     const reading = readExtendedBatch(chunk, at, STATEMENT_BYTES_MAX)
     switch (reading.kind) {
       case 'incomplete': return HOLD
       case 'other': return PASS
       case 'batch': {
         // Inside a block the client may go on with the portal; outside, Sync ends it.
-        if (reading.batch.rowsMax > 0 && status === 'T' && statement.explainPrefix === null) {
-          return PASS
-        }
+        if (reading.batch.rowsMax > 0 && this.#options.state.status === 'T'
+          && statement.explainPrefix === null) return PASS
         const original = Buffer.from(reading.batch.bytes)
         const copied = readExtendedBatch(original, 0, STATEMENT_BYTES_MAX)
         if (copied.kind !== 'batch') return PASS
@@ -295,7 +293,10 @@ export class StatementIntake {
     if (chunk.length - at < total) return 'hold'
     const statement = this.#statementOf(chunk.subarray(at, at + total))
     if (statement === null || statement.opensBlock || !this.#isWanted(statement)) return 'pass'
-    return code === FRONTEND.query ? 'divert' : this.#batch(chunk, at, statement, 'T').kind
+    if (code === FRONTEND.query) return 'divert'
+    const reading = readExtendedBatch(chunk, at, STATEMENT_BYTES_MAX)
+    if (reading.kind === 'incomplete') return 'hold'
+    return reading.kind === 'batch' && reading.batch.rowsMax === 0 ? 'divert' : 'pass'
   }
 
   /** Of a whole Query, Parse or Bind. */

@@ -26,30 +26,31 @@ const BATCH_BYTES_MAX = 64 * 1024
 type PortalStatement = Pick<PreparedStatement, 'sql' | 'parameterTypes'>
 
 export class UnnamedPortal {
-  #making: Buffer | null = null
+  #gone: { readonly statement: PortalStatement; readonly bind: BindMessage } | null = null
 
   /** The server lacks it. */
-  get isGone(): boolean { return this.#making !== null }
+  get isGone(): boolean { return this.#gone !== null }
 
-  /** Up to a Sync, what makes it again in the server. */
-  take(): Buffer {
-    const making = this.#making ?? Buffer.alloc(0)
-    this.#making = null
-    return making
-  }
-
-  /** The statement may be gone when the portal is needed: it is parsed anew. */
   stoodInFor(statement: PortalStatement, bind: BindMessage): void {
-    const out = new MessageWriter(statement.sql.length + 256)
-    writeCloseStatement(out, PROBE_STATEMENT)
-    writeParse(out, { ...statement, name: PROBE_STATEMENT })
-    writeUnnamedPortal(out, { ...bind, statement: PROBE_STATEMENT })
-    writeCloseStatement(out, PROBE_STATEMENT)
-    writeSync(out)
-    this.#making = out.take()
+    this.#gone = { statement, bind }
   }
 
-  forget(): void { this.#making = null }
+  forget(): void { this.#gone = null }
+
+  /** Up to a Sync, what makes it again; the client may have closed its statement since. */
+  take(): Buffer {
+    const out = new MessageWriter()
+    if (this.#gone !== null) {
+      const { statement, bind } = this.#gone
+      writeCloseStatement(out, PROBE_STATEMENT)
+      writeParse(out, { ...statement, name: PROBE_STATEMENT })
+      writeUnnamedPortal(out, { ...bind, statement: PROBE_STATEMENT })
+      writeCloseStatement(out, PROBE_STATEMENT)
+    }
+    writeSync(out)
+    this.#gone = null
+    return out.take()
+  }
 
   /** `chunk[at…]` begins with a message. */
   use(chunk: Buffer, at: number): PortalUse {
