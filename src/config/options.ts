@@ -93,6 +93,8 @@ export const OPTIONS = {
     'accept no client without TLS; so with --tls-client-ca'),
   gatewayProcesses: option('gatewayProcesses', '<n>', '1', whole(1, 64),
     'processes that share the PostgreSQL port'),
+  socketIo: option('socketIo', '<auto|node>', 'auto', z.enum(['auto', 'node']),
+    'how the gateway reads and writes: auto by system calls where it can (Linux), else as Node'),
   stopTimeout: option('stopTimeout', '<duration>', '5s', durationMs,
     'time that open transactions are given to end when Slipway stops'),
   slowStatement: option('slowStatement', '<duration>', null, durationMs,

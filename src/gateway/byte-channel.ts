@@ -6,22 +6,26 @@
  * B2  `onClose` comes once, last, whatever ends the socket.
  * B3  Nothing is allocated, scheduled or promised for a chunk that the kernel takes at once.
  * B4  What waits to be written is bounded: a handler that wrote to a channel which is now
- *     `isPending` returns false, and reading stops until `resume`.
+ *     `isPending` returns 'full', and reading stops until `resume`.
+ * B5  Nothing is read before the first `resume`.
  *
- * The `onread` option of net.Socket and write(2) on its descriptor are what make B3 possible: a
- * stream's write allocates a request and schedules its callback. What the kernel does not take
- * is copied and goes through the stream, which waits. net.Server has no `onread`, so an accepted
- * socket's handle moves into a new Socket; where there is no handle to move (TLS, or a Node
- * without it) the channel reads by 'data' events and writes by the stream.
+ * A socket is read and written by system calls where the process has a SocketPoller. Whatever
+ * is not bytes (the end, an error) makes the channel leave its reading to Node, which knows what
+ * to do; so it reads everywhere else, by the `onread` option of net.Socket, and writes by
+ * write(2), for a stream's write allocates a request and schedules its callback. What the kernel
+ * does not take is copied and goes through the stream, which waits. net.Server has no `onread`,
+ * so an accepted socket's handle moves into a new Socket; where there is no handle to move (TLS,
+ * or a Node without it) the channel reads by 'data' events and writes by the stream.
  */
 import { writeSync } from 'node:fs'
 import { Socket, type NetConnectOpts, connect } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
+import { firstBytes, READ_BUFFER } from './read-buffer.ts'
+import type { PolledReader, SocketPoller, Taken } from './socket-poller.ts'
 
 export interface ChannelHandler {
-  /** False: stop reading until `resume`. */
-  onBytes(chunk: Buffer): boolean
+  onBytes(chunk: Buffer): Taken
   /** The other side will send no more. */
   onEnd(): void
   /** Everything written has been taken; only after `isPending` was true. */
@@ -29,76 +33,80 @@ export interface ChannelHandler {
   onClose(): void
 }
 
-/** Of one read; COPY fills it, most messages have some hundred bytes. */
-const CHUNK_BYTES = 64 * 1024
-const CHUNK = Buffer.allocUnsafeSlow(CHUNK_BYTES)
-/** The first bytes of CHUNK, by how many: most reads need no new view. */
-const VIEWS = Array.from({ length: 1024 }, (_, bytes) => CHUNK.subarray(0, bytes))
 /** TLS takes a copy whatever the kernel does, so that a short queue need not stop the reader. */
 const STREAM_QUEUE_BYTES_MAX = 64 * 1024
 
 const NOTHING = Buffer.alloc(0)
 const ignore = (): void => {}
 
-export class ByteChannel {
+export class ByteChannel implements PolledReader {
   #handler: ChannelHandler = IDLE_HANDLER
   readonly #stream: Duplex
   /** Bytes that may wait in the stream before the channel `isPending`. */
   readonly #queueBytesMax: number
+  readonly #poller: SocketPoller | null
   /** The socket's, which does not block; null where only the stream can write. */
   #descriptor: number | null = null
+  #isReadByNode = true
   #waiting = false
   bytesRead = 0
 
-  private constructor(stream: Duplex, queueBytesMax: number) {
+  private constructor(stream: Duplex, queueBytesMax: number, poller: SocketPoller | null) {
     this.#stream = stream
     this.#queueBytesMax = queueBytesMax
+    this.#poller = poller
     stream.on('end', () => this.#handler.onEnd())
-    stream.on('close', () => this.#handler.onClose())
+    stream.on('close', () => {
+      if (this.#descriptor !== null) poller?.closed(this.#descriptor, this)
+      this.#handler.onClose()
+    })
     // 'close' follows; what failed is of no use to the other side.
     stream.on('error', ignore)
   }
 
   /** Takes over an accepted socket, which must not be used any more. */
-  static accepted(socket: Socket): ByteChannel {
+  static accepted(socket: Socket, poller: SocketPoller | null): ByteChannel {
     const handle = socket instanceof TLSSocket ? null : detachHandle(socket)
-    if (handle === null) return ByteChannel.overStream(socket)
+    if (handle === null) return ByteChannel.overStream(socket, poller)
     const channel: ByteChannel = new ByteChannel(new Socket({
-      handle, allowHalfOpen: true, readable: true, writable: true, manualStart: true,
-      onread: { buffer: CHUNK, callback: (bytes: number) => channel.#read(firstBytes(bytes)) },
-    } as ConstructorParameters<typeof Socket>[0]), 0)
-    channel.#descriptor = descriptorOf(handle)
+      handle, allowHalfOpen: true, readable: true, writable: true, pauseOnCreate: true,
+      onread: { buffer: READ_BUFFER, callback: (bytes: number) => channel.#readByNode(bytes) },
+    } as ConstructorParameters<typeof Socket>[0]), 0, poller)
+    channel.#isOpen(handle)
     return channel
   }
 
   /** Resolves when connected; rejects with the socket's error. */
-  static connected(address: NetConnectOpts): Promise<ByteChannel> {
+  static connected(address: NetConnectOpts, poller: SocketPoller | null): Promise<ByteChannel> {
     return new Promise((resolve, reject) => {
       const socket = connect({
         ...address, allowHalfOpen: true,
-        onread: { buffer: CHUNK, callback: (bytes: number) => channel.#read(firstBytes(bytes)) },
+        onread: { buffer: READ_BUFFER, callback: (bytes: number) => channel.#readByNode(bytes) },
       } as NetConnectOpts)
-      const channel: ByteChannel = new ByteChannel(socket, 0)
+      socket.pause()
+      const channel: ByteChannel = new ByteChannel(socket, 0, poller)
       socket.once('error', reject)
       socket.once('connect', () => {
         socket.removeListener('error', reject)
         socket.setNoDelay(true)
-        channel.#descriptor = descriptorOf(handleOf(socket))
+        channel.#isOpen(handleOf(socket))
         resolve(channel)
       })
     })
   }
 
-  static overStream(stream: Duplex): ByteChannel {
-    const channel = new ByteChannel(stream, STREAM_QUEUE_BYTES_MAX)
+  static overStream(stream: Duplex, poller: SocketPoller | null): ByteChannel {
+    const channel = new ByteChannel(stream, STREAM_QUEUE_BYTES_MAX, poller)
     stream.on('data', (chunk: Buffer) => {
-      if (!channel.#read(chunk)) stream.pause()
+      if (channel.#read(chunk) === 'full') stream.pause()
     })
     stream.pause()
+    poller?.nodeReads()
+    stream.on('close', () => poller?.nodeReadNoMore())
     return channel
   }
 
-  /** Must be set before the first byte can come: in the turn that made the channel. */
+  /** Must be set in the turn that made the channel. */
   set handler(handler: ChannelHandler) { this.#handler = handler }
 
   /** Some of what was written has not been taken yet. */
@@ -114,7 +122,8 @@ export class ByteChannel {
     // A stream that is destroyed has closed its descriptor, which may be another socket's now.
     if (stream.writableEnded || stream.destroyed) return
     if (this.#descriptor !== null && stream.writableLength === 0) {
-      const taken = writeNow(this.#descriptor, bytes)
+      const taken = this.#poller === null ? writeNow(this.#descriptor, bytes)
+        : this.#poller.send(this.#descriptor, bytes)
       if (taken === bytes.length) return
       stream.write(Buffer.from(bytes.subarray(taken)))
     } else {
@@ -123,9 +132,15 @@ export class ByteChannel {
     if (this.isPending && !this.#waiting) this.#awaitDrain()
   }
 
-  pause(): void { this.#stream.pause() }
+  pause(): void {
+    if (this.#isReadByNode) this.#stream.pause()
+    else this.#unwatch()
+  }
 
-  resume(): void { this.#stream.resume() }
+  resume(): void {
+    if (this.#isReadByNode) this.#stream.resume()
+    else if (!this.#watch()) this.#leaveToNode()
+  }
 
   /** Sends what is written, then says that no more comes. */
   end(): void {
@@ -141,7 +156,44 @@ export class ByteChannel {
 
   destroy(): void { this.#stream.destroy() }
 
-  #read(chunk: Buffer): boolean {
+  onReadable(): Taken {
+    if (this.#descriptor === null || this.#poller === null || this.#stream.destroyed) return 'full'
+    const bytes = this.#poller.receive(this.#descriptor)
+    if (bytes <= 0) {
+      this.#leaveToNode()
+      return 'taken'
+    }
+    const taken = this.#read(firstBytes(bytes))
+    if (taken === 'full') this.pause()
+    return taken
+  }
+
+  #isOpen(handle: object | null): void {
+    this.#descriptor = descriptorOf(handle)
+    this.#isReadByNode = this.#poller === null || this.#descriptor === null
+  }
+
+  /** False: it cannot be. */
+  #watch(): boolean {
+    if (this.#descriptor === null || this.#poller === null) return false
+    return this.#stream.destroyed || this.#poller.watch(this.#descriptor, this)
+  }
+
+  #unwatch(): void {
+    if (this.#descriptor !== null && !this.#stream.destroyed) {
+      this.#poller?.unwatch(this.#descriptor, this)
+    }
+  }
+
+  #leaveToNode(): void {
+    this.#unwatch()
+    this.#isReadByNode = true
+    this.#stream.resume()
+  }
+
+  #readByNode(bytes: number): boolean { return this.#read(firstBytes(bytes)) !== 'full' }
+
+  #read(chunk: Buffer): Taken {
     this.bytesRead += chunk.length
     return this.#handler.onBytes(chunk)
   }
@@ -157,12 +209,7 @@ export class ByteChannel {
 }
 
 const IDLE_HANDLER: ChannelHandler = {
-  onBytes: () => false, onEnd: ignore, onDrain: ignore, onClose: ignore,
-}
-
-/** What a read left in CHUNK. */
-function firstBytes(bytes: number): Buffer {
-  return (bytes < VIEWS.length ? VIEWS[bytes] : undefined) ?? CHUNK.subarray(0, bytes)
+  onBytes: () => 'full', onEnd: ignore, onDrain: ignore, onClose: ignore,
 }
 
 /** The libuv handle of an accepted socket, which is then no longer the socket's. */

@@ -48,13 +48,13 @@ export class CancelRelay {
     } else if (await this.#link.cancel(name)) {
       return
     }
-    const dialled = await dialPostgres(this.#target)
+    const dialled = await dialPostgres(this.#target, null)
     if (dialled.kind === 'unreachable') return
     const { channel } = dialled
     await new Promise<void>((resolve) => {
       const timer = setTimeout(() => channel.destroy(), POSTGRES_MS_MAX)
       channel.handler = {
-        onBytes: () => true, onEnd: () => channel.destroy(), onDrain: () => {},
+        onBytes: () => 'taken', onEnd: () => channel.destroy(), onDrain: () => {},
         onClose: () => { clearTimeout(timer); resolve() },
       }
       channel.resume()

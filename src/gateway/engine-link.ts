@@ -14,6 +14,7 @@ import {
   decodeFromEngine, encodeLinkFrame, LINK_FRAME_BYTES_MAX,
   type FromEngine, type LinkRequest, type ToEngine,
 } from './link-protocol.ts'
+import type { SocketPoller, Taken } from './socket-poller.ts'
 
 export type LinkFinal =
   | Exclude<FromEngine, { readonly kind: 'accepted' | 'rows' }>
@@ -43,6 +44,7 @@ export class EngineLink {
   readonly #path: string
   readonly #clock: Clock
   readonly #logger: Logger
+  readonly #poller: SocketPoller | null
   readonly #idle: LinkConnection[] = []
   #downUntil = 0
   /** Said so in the log, and not heard of it since. */
@@ -52,10 +54,12 @@ export class EngineLink {
     readonly path: string
     readonly clock: Clock
     readonly logger: Logger
+    readonly poller: SocketPoller | null
   }) {
     this.#path = options.path
     this.#clock = options.clock
     this.#logger = options.logger
+    this.#poller = options.poller
   }
 
   get isAvailable(): boolean { return this.#downUntil <= this.#clock.now() }
@@ -98,7 +102,7 @@ export class EngineLink {
 
   async #connect(statement: RunningStatement, message: ToEngine): Promise<void> {
     try {
-      const channel = await ByteChannel.connected({ path: this.#path })
+      const channel = await ByteChannel.connected({ path: this.#path }, this.#poller)
       statement.begin(new LinkConnection(channel), message)
     } catch {
       statement.lost()
@@ -136,7 +140,7 @@ class LinkConnection {
   constructor(channel: ByteChannel) {
     this.channel = channel
     channel.handler = {
-      onBytes: (chunk) => this.statement?.onBytes(chunk) ?? false,
+      onBytes: (chunk) => this.statement?.onBytes(chunk) ?? 'full',
       onEnd: () => channel.destroy(),
       onDrain: () => {},
       onClose: () => this.statement?.lost(),
@@ -197,9 +201,9 @@ class RunningStatement implements LinkStatement {
     if (!this.#ended) this.#connection?.channel.resume()
   }
 
-  onBytes(chunk: Buffer): boolean {
+  onBytes(chunk: Buffer): Taken {
     const connection = this.#connection
-    if (connection === null) return false
+    if (connection === null) return 'full'
     try {
       for (const frame of connection.frames.push(chunk)) {
         this.#onMessage(decodeFromEngine(frame), connection)
@@ -208,7 +212,7 @@ class RunningStatement implements LinkStatement {
     } catch {
       this.lost()
     }
-    return !this.#paused
+    return this.#paused ? 'full' : 'taken'
   }
 
   lost(): void {

@@ -22,6 +22,7 @@ import { GatewayMetrics, type TrafficTotals } from './gateway-metrics.ts'
 import { Lobby, type Startup } from './lobby.ts'
 import { dialPostgres } from './postgres-dialer.ts'
 import { Session, type SessionShared } from './session.ts'
+import { SocketPoller } from './socket-poller.ts'
 import type { TlsFiles } from './tls-acceptor.ts'
 
 export interface GatewayOptions {
@@ -35,8 +36,12 @@ export interface GatewayOptions {
   readonly certificates: CertificateLogin
   /** Statements that take longer are logged; null: none. */
   readonly slowStatementMs: number | null
+  /** `auto`: by system calls where the platform has them. */
+  readonly socketIo: SocketIo
   readonly logger: Logger
 }
+
+export type SocketIo = 'auto' | 'node'
 
 /** How the name in a client's certificate becomes a role. Counts only with a client CA. */
 export interface CertificateLogin {
@@ -59,6 +64,7 @@ export class GatewayServer {
   readonly metrics: GatewayMetrics
   readonly #options: GatewayOptions
   readonly #server: Server
+  readonly #poller: SocketPoller | null
   readonly #link: EngineLink
   readonly #lobby: Lobby
   readonly #identMap: IdentMap
@@ -75,7 +81,9 @@ export class GatewayServer {
     this.#options = options
     const { logger, linkPath, target, tls, certificates } = options
     this.metrics = new GatewayMetrics(() => this.#totals())
-    this.#link = new EngineLink({ path: linkPath, clock: systemClock, logger })
+    const poller = options.socketIo === 'node' ? null : SocketPoller.ofProcess()
+    this.#poller = poller
+    this.#link = new EngineLink({ path: linkPath, clock: systemClock, logger, poller })
     this.#cancelRelay = new CancelRelay({ keys: this.#cancelKeys, link: this.#link, target })
     this.#identMap = certificates.identMap === null ? SAME_NAME
       : parseIdentMap(certificates.identLines, certificates.identMap)
@@ -149,7 +157,7 @@ export class GatewayServer {
       socket.destroySoon()
       return
     }
-    const dialled = await dialPostgres(target)
+    const dialled = await dialPostgres(target, this.#poller)
     if (dialled.kind === 'unreachable' || this.#isStopping) {
       this.metrics.connection('unreachable')
       if (dialled.kind === 'connected') dialled.channel.destroy()
@@ -167,7 +175,7 @@ export class GatewayServer {
     const early = more === null ? startup.early : Buffer.concat([startup.early, more])
     this.metrics.connection('session')
     this.#sessions.add(new Session({
-      client: ByteChannel.accepted(socket), server: dialled.channel, startupPacket: packet,
+      client: ByteChannel.accepted(socket, this.#poller), server: dialled.channel, startupPacket: packet,
       isServerSecure: dialled.isSecure, parameters, early, shared: this.#shared,
     }))
   }

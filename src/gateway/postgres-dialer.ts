@@ -10,6 +10,7 @@ import {
 } from '../oltp/target.ts'
 import { sslRequest } from '../pgwire/startup-packet.ts'
 import { ByteChannel } from './byte-channel.ts'
+import type { SocketPoller } from './socket-poller.ts'
 
 export type DialResult =
   | { readonly kind: 'connected'; readonly channel: ByteChannel
@@ -20,15 +21,17 @@ const CONNECT_MS_MAX = 30_000
 const KEEPALIVE_MS = 60_000
 const SSL_YES = 0x53
 
-export async function dialPostgres(target: PostgresTarget): Promise<DialResult> {
+export async function dialPostgres(
+  target: PostgresTarget, poller: SocketPoller | null,
+): Promise<DialResult> {
   try {
     const tls = target.kind === 'tcp' ? tlsOptions(target.tls) : null
     if (target.kind === 'socket' || tls === null) {
-      const channel = await ByteChannel.connected(addressOf(target))
+      const channel = await ByteChannel.connected(addressOf(target), poller)
       return { kind: 'connected', channel, isSecure: false }
     }
     const secure = await dialTls(target.host, target.port, tls)
-    return { kind: 'connected', channel: ByteChannel.overStream(secure), isSecure: true }
+    return { kind: 'connected', channel: ByteChannel.overStream(secure, poller), isSecure: true }
   } catch (error) {
     return { kind: 'unreachable', code: (error as NodeJS.ErrnoException).code ?? 'unknown' }
   }

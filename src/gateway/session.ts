@@ -30,6 +30,7 @@ import { LoginFilter } from './login-filter.ts'
 import { PreparedStatements } from './prepared-statements.ts'
 import { ServerWalker } from './server-walker.ts'
 import { SlowStatements, type SlowStatement } from './slow-statements.ts'
+import type { Taken } from './socket-poller.ts'
 import { StatementIntake } from './statement-intake.ts'
 import { mentionsSlipway } from './statement-text.ts'
 
@@ -237,12 +238,12 @@ export class Session implements DiversionHost {
     onSlow(this.#slow.describeLast(), route, ms)
   }
 
-  #onClientBytes(chunk: Buffer): boolean {
+  #onClientBytes(chunk: Buffer): Taken {
     if (this.#askedAt === 0 && this.#state.hasStarted) this.#askedAt = performance.now()
     if (this.#mode.kind !== 'splice') {
       this.#waiting.append(chunk)
       this.#noticeTerminate()
-      return !this.#isBacklogFull
+      return this.#isBacklogFull ? 'full' : 'taken'
     }
     if (this.#waiting.length === 0) {
       this.#forward(chunk, false)
@@ -250,7 +251,12 @@ export class Session implements DiversionHost {
       this.#waiting.append(chunk)
       this.#forward(this.#waiting.take(), true)
     }
-    return !this.#server.isPending && !this.#isBacklogFull
+    return this.#server.isPending || this.#isBacklogFull ? 'full' : this.#passedOrTaken
+  }
+
+  /** Of bytes that were passed on, when all that may follow is more of them. */
+  get #passedOrTaken(): Taken {
+    return this.#mode.kind === 'splice' && this.#state.hasStarted ? 'passed' : 'taken'
   }
 
   get #isBacklogFull(): boolean {
@@ -318,7 +324,7 @@ export class Session implements DiversionHost {
     else if (!this.#server.isPending) this.#client.resume()
   }
 
-  #onServerBytes(chunk: Buffer): boolean {
+  #onServerBytes(chunk: Buffer): Taken {
     const mode = this.#mode
     switch (mode.kind) {
       case 'splice': case 'wait': {
@@ -328,27 +334,27 @@ export class Session implements DiversionHost {
         if (this.#askedAt > 0 && this.#state.isIdle) this.#answered('postgres')
         this.#client.write(passed)
         if (mode.kind === 'wait' && !this.#state.awaitsAnswer) this.#goOn()
-        return !this.#client.isPending
+        return this.#client.isPending ? 'full' : this.#passedOrTaken
       }
       case 'divert':
         mode.diversion.onServerBytes(chunk)
-        return true
+        return 'taken'
       case 'restore':
         this.#onRestoreBytes(mode.frames, mode.next, chunk)
-        return true
+        return 'taken'
     }
   }
 
-  #endAtBoundary(chunk: Buffer): boolean {
+  #endAtBoundary(chunk: Buffer): Taken {
     const boundary = this.#serverWalker.lastBoundary(chunk)
     if (boundary === null) {
       this.#serverWalker.walk(chunk)
       this.#client.write(chunk)
-      return !this.#client.isPending
+      return this.#client.isPending ? 'full' : 'taken'
     }
     this.#client.write(chunk.subarray(0, boundary))
     this.#sayGoodbye()
-    return false
+    return 'full'
   }
 
   #filterLogin(login: LoginFilter, chunk: Buffer): Buffer {
@@ -436,10 +442,10 @@ export class Session implements DiversionHost {
   }
 
   /** A fault of ours, or bytes that are no protocol: it costs this session only. */
-  #onFault(error: unknown): boolean {
+  #onFault(error: unknown): Taken {
     this.#shared.onFault(error)
     this.#close()
-    return false
+    return 'full'
   }
 
   #over(): void {
@@ -459,7 +465,7 @@ const NOTHING = Buffer.alloc(0)
 const FLUSH = new MessageWriter(8).begin(FRONTEND.flush).finish().take()
 
 const DISCARD: ChannelHandler = {
-  onBytes: () => true, onEnd: () => {}, onDrain: () => {}, onClose: () => {},
+  onBytes: () => 'taken', onEnd: () => {}, onDrain: () => {}, onClose: () => {},
 }
 
 /** As PostgreSQL reads the parameter: a boolean, or `database`. */

@@ -94,7 +94,8 @@ export class GatewayGroup {
       spawn: () => cluster.fork().process,
       options: () => ({
         host: config.host, port: this.#boundBy, target, linkPath: directory.linkPath,
-        certificates, slowStatementMs: config.slowStatement, stopTimeoutMs: config.stopTimeout,
+        certificates, slowStatementMs: config.slowStatement,
+        socketIo: config.socketIo, stopTimeoutMs: config.stopTimeout,
         tls: config.tlsCert === null || config.tlsKey === null ? null : {
           certFile: config.tlsCert, keyFile: config.tlsKey, clientCaFile: config.tlsClientCa,
           isRequired: isTlsRequired(config),

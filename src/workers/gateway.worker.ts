@@ -7,7 +7,7 @@
 import { createLogger, type Logger, type LogLevel } from '../base/logger.ts'
 import { SlipwayError } from '../base/errors.ts'
 import type { FromWorker, ToWorker } from '../base/worker-message.ts'
-import { GatewayServer, type CertificateLogin } from '../gateway/gateway-server.ts'
+import { GatewayServer, type CertificateLogin, type SocketIo } from '../gateway/gateway-server.ts'
 import type { TlsFiles } from '../gateway/tls-acceptor.ts'
 import type { PostgresTarget } from '../oltp/target.ts'
 
@@ -19,6 +19,7 @@ export interface GatewayWorkerOptions {
   readonly tls: TlsFiles | null
   readonly certificates: CertificateLogin
   readonly slowStatementMs: number | null
+  readonly socketIo: SocketIo
   /** Open transactions may end until then. */
   readonly stopTimeoutMs: number
   readonly logLevel: LogLevel

@@ -335,7 +335,7 @@ describe('routes', () => {
 /** As a second gateway process of the same instance. */
 async function anotherGateway() {
   const gateway = new GatewayServer({ host: '127.0.0.1', port: 0, tls: null,
-    certificates: NO_CERTIFICATES, slowStatementMs: null,
+    certificates: NO_CERTIFICATES, slowStatementMs: null, socketIo: 'auto',
     target: scratch.postgres.target, linkPath: scratch.linkPath, logger: silentLogger })
   const port = await gateway.listen()
   return { address: { host: '127.0.0.1', port }, stop: () => gateway.stop(0) }

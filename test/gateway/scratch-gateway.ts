@@ -48,7 +48,7 @@ export class ScratchGateway implements AsyncDisposable {
     const folder = mkdtempSync(join(tmpdir(), 'slipway-gw-'))
     const linkPath = join(folder, 'engine.sock')
     const gateway = new GatewayServer({ host: '127.0.0.1', port: 0, target: postgres.target,
-      linkPath, tls: options.tls ?? null, certificates: NO_CERTIFICATES, slowStatementMs: null,
+      linkPath, tls: options.tls ?? null, certificates: NO_CERTIFICATES, slowStatementMs: null, socketIo: 'auto',
       logger: silentLogger })
     const port = await gateway.listen()
     const scratch = new ScratchGateway({ postgres, gateway, port, linkPath, folder,

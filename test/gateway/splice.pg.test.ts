@@ -274,7 +274,7 @@ describe('strangers and broken clients', () => {
 describe('the gateway itself', () => {
   it('answers 57P03 while PostgreSQL does not', async () => {
     await using orphan = disposable(new GatewayServer({ host: '127.0.0.1', port: 0, tls: null,
-      certificates: NO_CERTIFICATES, slowStatementMs: null,
+      certificates: NO_CERTIFICATES, slowStatementMs: null, socketIo: 'auto',
       target: { kind: 'socket', directory: folder, port: 1 }, linkPath: join(folder, 'no.sock'),
       logger: silentLogger }))
     const client = await WireClient.silent({ host: '127.0.0.1', port: await orphan.it.listen() })
@@ -284,7 +284,7 @@ describe('the gateway itself', () => {
 
   it('stop() ends idle sessions with 57P01 and lets a transaction end', async () => {
     await using other = disposable(new GatewayServer({ host: '127.0.0.1', port: 0, tls: null,
-      certificates: NO_CERTIFICATES, slowStatementMs: null,
+      certificates: NO_CERTIFICATES, slowStatementMs: null, socketIo: 'auto',
       target: scratch.postgres.target, linkPath: scratch.linkPath, logger: silentLogger }))
     const address = { host: '127.0.0.1', port: await other.it.listen() }
     const idle = await WireClient.connect(address, LOGIN)
@@ -300,7 +300,7 @@ describe('the gateway itself', () => {
 
   it('refuses a port that is taken, by its name', async () => {
     const second = new GatewayServer({ host: '127.0.0.1', port: scratch.port, tls: null,
-      certificates: NO_CERTIFICATES, slowStatementMs: null,
+      certificates: NO_CERTIFICATES, slowStatementMs: null, socketIo: 'auto',
       target: scratch.postgres.target, linkPath: scratch.linkPath, logger: silentLogger })
     await expect(second.listen()).rejects.toMatchObject({ code: 'port-taken' })
   })

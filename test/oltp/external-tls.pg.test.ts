@@ -35,7 +35,7 @@ describeWith(['openssl'], 'an external server', () => {
     const url = `postgres://${SCRATCH_USER}:${SCRATCH_PASSWORD}@${HOST}:5432/${SCRATCH_DATABASE}`
     try {
       const { target } = await checkExternalPostgres(parsePostgresUrl(`${url}?${parameters}`))
-      const dialled = await dialPostgres(target)
+      const dialled = await dialPostgres(target, null)
       if (dialled.kind === 'unreachable') return dialled.code
       dialled.channel.destroy()
       expect(dialled.isSecure).toBe(target.kind === 'tcp' && target.tls.kind !== 'off')
