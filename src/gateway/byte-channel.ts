@@ -67,7 +67,7 @@ export class ByteChannel implements PolledReader {
   /** Takes over an accepted socket, which must not be used any more. */
   static accepted(socket: Socket, poller: SocketPoller | null): ByteChannel {
     const handle = socket instanceof TLSSocket ? null : detachHandle(socket)
-    if (handle === null) return ByteChannel.overStream(socket, poller)
+    if (handle === null) return ByteChannel.overStream(socket)
     const channel: ByteChannel = new ByteChannel(new Socket({
       handle, allowHalfOpen: true, readable: true, writable: true, pauseOnCreate: true,
       onread: { buffer: READ_BUFFER, callback: (bytes: number) => channel.#readByNode(bytes) },
@@ -95,14 +95,12 @@ export class ByteChannel implements PolledReader {
     })
   }
 
-  static overStream(stream: Duplex, poller: SocketPoller | null): ByteChannel {
-    const channel = new ByteChannel(stream, STREAM_QUEUE_BYTES_MAX, poller)
+  static overStream(stream: Duplex): ByteChannel {
+    const channel = new ByteChannel(stream, STREAM_QUEUE_BYTES_MAX, null)
     stream.on('data', (chunk: Buffer) => {
       if (channel.#read(chunk) === 'full') stream.pause()
     })
     stream.pause()
-    poller?.nodeReads()
-    stream.on('close', () => poller?.nodeReadNoMore())
     return channel
   }
 

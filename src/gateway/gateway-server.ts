@@ -112,6 +112,9 @@ export class GatewayServer {
     }, (socket) => this.#lobby.admit(socket))
   }
 
+  /** What `auto` came to. */
+  get socketIo(): 'system calls' | 'node' { return this.#poller === null ? 'node' : 'system calls' }
+
   /** Connections that stand keep what they have. Throws 'usage', and nothing has changed. */
   reloadCertificates(): void { this.#lobby.reloadCertificates() }
 

@@ -31,7 +31,7 @@ export async function dialPostgres(
       return { kind: 'connected', channel, isSecure: false }
     }
     const secure = await dialTls(target.host, target.port, tls)
-    return { kind: 'connected', channel: ByteChannel.overStream(secure, poller), isSecure: true }
+    return { kind: 'connected', channel: ByteChannel.overStream(secure), isSecure: true }
   } catch (error) {
     return { kind: 'unreachable', code: (error as NodeJS.ErrnoException).code ?? 'unknown' }
   }

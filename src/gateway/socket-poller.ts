@@ -1,15 +1,14 @@
 /**
- * SocketPoller: reads sockets as they become readable, beside Node's event loop and woken by it.
+ * SocketPoller: reads sockets as they become readable, in turns with Node's event loop.
  *
- * O1  Every reader whose descriptor can be read is asked once in a round; a round is followed
- *     by Node's loop, which has all its phases (timers, promises, its own sockets).
- * O2  It lingers, waiting itself for the next bytes, only after a round in which all that came
- *     was passed on, only while no socket is read by Node, and for LINGER_MS at most: then
- *     nothing but new connections and timers can wait for it, and not for long.
- * O3  Node's loop is kept alive as long as something is watched.
- *
- * Node's loop costs some microseconds each time it turns; under load a proxy is woken for every
- * message. O2 is what makes a turn serve many.
+ * O1  Each turn is an immediate: all phases of Node's loop (timers, promises, its own sockets) lie
+ *     between two turns. Every reader whose descriptor can be read is asked once in a round.
+ * O2  As long as bytes come that are only passed on, it is the poller that waits, for them and for
+ *     Node's loop together: a turn of the loop then serves many messages. It waits only when the
+ *     loop's last turn had no event, for what an event began the loop must have polled once; for
+ *     TURN_MS while bytes come, and for WAIT_MS_MAX when none do. So a timer may be that late.
+ * O3  When none came it is Node's loop that waits, for its own and for the poller's descriptors.
+ * O4  Node's loop is kept alive as long as something is watched.
  */
 import { SystemSockets } from './system-sockets.ts'
 
@@ -25,15 +24,20 @@ export interface PolledReader {
   onReadable(): Taken
 }
 
-const LINGER_MS = 1
+/** What a round brought; `other`: Node's loop has something to do. */
+type Round = 'nothing' | 'passed' | 'other'
+
+const TURN_MS = 2
+const WAIT_MS_MAX = 20
 
 export class SocketPoller {
   readonly #sockets: SystemSockets
   /** By descriptor. */
   readonly #readers: (PolledReader | undefined)[] = []
   #watched = 0
-  #readByNode = 0
-  #isScheduled = false
+  #waiter: 'loop' | 'poller' = 'loop'
+  #loopEvents = 0
+  #scheduled: NodeJS.Immediate | null = null
 
   private constructor(sockets: SystemSockets) { this.#sockets = sockets }
 
@@ -55,8 +59,10 @@ export class SocketPoller {
     // One that was closed without a word is not watched any more.
     if (this.#readers[descriptor] === undefined) this.#watched++
     this.#readers[descriptor] = reader
-    if (this.#watched === 1) this.#sockets.wakeLoop()
-    this.#schedule()
+    if (this.#watched === 1) {
+      this.#sockets.letLoopWait()
+      this.#schedule()
+    }
     return true
   }
 
@@ -73,46 +79,81 @@ export class SocketPoller {
     return Math.max(0, this.#sockets.send(descriptor, bytes))
   }
 
-  /** A socket that Node reads: O2. */
-  nodeReads(): void { this.#readByNode++ }
-  nodeReadNoMore(): void { this.#readByNode-- }
-
   #forget(descriptor: number, reader: PolledReader): boolean {
     if (this.#readers[descriptor] !== reader) return false
     this.#readers[descriptor] = undefined
     this.#watched--
-    if (this.#watched === 0) this.#sockets.leaveLoop()
+    if (this.#watched === 0) this.#rest()
     return true
   }
 
-  /** An immediate that does not keep the loop from waiting runs whenever it has woken. */
+  /** O4. Nothing is watched. */
+  #rest(): void {
+    if (this.#waiter === 'poller') this.#sockets.unwatchLoop()
+    else this.#sockets.leaveLoop()
+    this.#waiter = 'loop'
+    if (this.#scheduled !== null) clearImmediate(this.#scheduled)
+    this.#scheduled = null
+  }
+
+  /** O3: an immediate that does not keep the loop from waiting runs whenever it has woken. */
   #schedule(): void {
-    if (this.#isScheduled) return
-    this.#isScheduled = true
-    setImmediate(this.#turn).unref()
+    if (this.#scheduled !== null) return
+    this.#scheduled = setImmediate(this.#turn)
+    if (this.#waiter === 'loop') this.#scheduled.unref()
   }
 
   readonly #turn = (): void => {
-    this.#isScheduled = false
+    this.#scheduled = null
     try {
-      const until = performance.now() + LINGER_MS
-      let isPassing = this.#round(0)
-      while (isPassing && this.#readByNode === 0 && performance.now() < until) {
-        isPassing = this.#round(LINGER_MS)
-      }
+      if (this.#waiter === 'poller') this.#waitTurn()
+      else if (this.#round(0) === 'passed' && this.#watched > 0) this.#beginWaiting()
     } finally {
       if (this.#watched > 0) this.#schedule()
     }
   }
 
-  /** True when bytes came and all were passed on. */
-  #round(ms: number): boolean {
-    const count = this.#sockets.wait(ms)
-    let isPassing = count > 0
-    for (let index = 0; index < count; index++) {
-      const taken = this.#readers[this.#sockets.readable(index)]?.onReadable()
-      if (taken !== 'passed') isPassing = false
+  /** O2. */
+  #waitTurn(): void {
+    const events = this.#sockets.loopEvents()
+    const mayWait = events === this.#loopEvents
+    this.#loopEvents = events
+    let round = this.#round(0)
+    if (round === 'nothing' && mayWait) round = this.#wait()
+    if (round !== 'passed') return
+    const until = performance.now() + TURN_MS
+    while (round === 'passed' && this.#watched > 0 && performance.now() < until) {
+      round = mayWait ? this.#wait() : this.#round(0)
     }
-    return isPassing
+  }
+
+  #wait(): Round {
+    const round = this.#round(WAIT_MS_MAX)
+    if (round === 'nothing' && this.#watched > 0) this.#endWaiting()
+    return round
+  }
+
+  #beginWaiting(): void {
+    if (this.#sockets.watchLoop()) this.#waiter = 'poller'
+    else this.#sockets.letLoopWait()
+  }
+
+  /** O3. */
+  #endWaiting(): void {
+    this.#sockets.unwatchLoop()
+    this.#sockets.letLoopWait()
+    this.#waiter = 'loop'
+  }
+
+  #round(ms: number): Round {
+    const count = this.#sockets.wait(ms)
+    let round: Round = count > 0 ? 'passed' : 'nothing'
+    for (let index = 0; index < count; index++) {
+      const descriptor = this.#sockets.readable(index)
+      const taken = this.#sockets.isLoop(descriptor) ? 'taken'
+        : this.#readers[descriptor]?.onReadable()
+      if (taken !== 'passed') round = 'other'
+    }
+    return round
   }
 }

@@ -1,15 +1,18 @@
 /**
- * SystemSockets: epoll, recv and send as the C library has them, and libuv's uv_poll_t, by which
- * an epoll instance wakes Node's event loop.
+ * SystemSockets: epoll, recv and send as the C library has them, and what of libuv lets an epoll
+ * instance and Node's event loop wait for each other.
  *
  * Y1  Only `wait` waits, and no longer than it is told.
  * Y2  A call that fails says so and not why: its socket goes back to Node, which finds out.
- * Y3  Where one of the functions is missing there is none of it.
+ * Y3  Either Node's loop watches the epoll instance (uv_poll_t) or the instance watches the loop's
+ *     descriptor, never both: the kernel refuses a circle, and libuv aborts when it is refused.
+ * Y4  Where one of the functions is missing there is none of it.
  *
  * All functions are those this process has loaded already: node exports libuv's for addons.
  * docs/decisions/0008-sockets-by-system-calls.md has the reasons.
  *
- * Source: epoll(7), recv(2), send(2); libuv documentation, "uv_poll_t".
+ * Source: epoll(7), recv(2), send(2); libuv documentation, "uv_poll_t", "uv_backend_fd",
+ * "uv_metrics_info".
  */
 import { createRequire } from 'node:module'
 import { isMainThread } from 'node:worker_threads'
@@ -30,6 +33,10 @@ const EVENT_WORDS = process.arch === 'x64' || process.arch === 'ia32' ? 3 : 4
 const EVENT_DATA_WORD = EVENT_WORDS - 2
 const UV_POLL = 8
 const UV_READABLE = 1
+/** sizeof(uv_metrics_t): three counters and thirteen reserved words, 64 bits each. */
+const UV_METRICS_BYTES = 16 * 8
+/** The low half of `events`, the second counter. */
+const UV_METRICS_EVENTS_WORD = 2
 
 type Call = (...args: readonly (number | Buffer)[]) => number
 
@@ -40,6 +47,7 @@ interface Functions {
   readonly send: Call
   readonly pollStart: Call
   readonly pollStop: Call
+  readonly metricsInfo: Call
 }
 
 export class SystemSockets {
@@ -53,6 +61,11 @@ export class SystemSockets {
   /** uv_poll_t, which libuv keeps pointers to. */
   readonly #poll: Buffer
   readonly #pollAddress: number
+  readonly #loop: number
+  /** What libuv waits with. */
+  readonly #loopDescriptor: number
+  readonly #metrics = new Uint32Array(UV_METRICS_BYTES / 4)
+  readonly #metricsAddress: number
   /** A function of libuv's that does nothing: that the loop woke is all that is wanted. */
   readonly #nothingAddress: number
 
@@ -76,13 +89,18 @@ export class SystemSockets {
       send: library.func('long send(int fd, const void *bytes, size_t length, int flags)'),
       pollStart: library.func('int uv_poll_start(uintptr_t handle, int events, uintptr_t then)'),
       pollStop: library.func('int uv_poll_stop(uintptr_t handle)'),
+      metricsInfo: library.func('int uv_metrics_info(uintptr_t loop, uintptr_t metrics)'),
     }
     const handleSize = library.func('size_t uv_handle_size(int type)') as Call
     const defaultLoop = library.func('uintptr_t uv_default_loop()') as Call
+    const backend = library.func('int uv_backend_fd(uintptr_t loop)') as Call
     const pollInit = library.func(
       'int uv_poll_init(uintptr_t loop, uintptr_t handle, int fd)') as Call
     const epollCreate = library.func('int epoll_create1(int flags)') as Call
     this.#nothingAddress = Number(library.symbol('uv_is_active'))
+    this.#loop = defaultLoop()
+    this.#loopDescriptor = backend(this.#loop)
+    this.#metricsAddress = addressOf(this.#metrics)
     this.#readAddress = addressOf(READ_BUFFER)
     this.#eventsAddress = addressOf(this.#events)
     this.#eventAddress = addressOf(this.#event)
@@ -90,7 +108,7 @@ export class SystemSockets {
     this.#pollAddress = addressOf(this.#poll)
     this.#epoll = epollCreate(EPOLL_CLOEXEC)
     if (this.#epoll < 0) throw new Error('no epoll instance')
-    if (pollInit(defaultLoop(), this.#pollAddress, this.#epoll) !== 0) {
+    if (pollInit(this.#loop, this.#pollAddress, this.#epoll) !== 0) {
       throw new Error('libuv does not watch an epoll instance')
     }
   }
@@ -127,10 +145,27 @@ export class SystemSockets {
     return this.#call.send(descriptor, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL)
   }
 
-  /** Node's loop lives, and wakes when a watched descriptor can be read. */
-  wakeLoop(): void {
+  isLoop(descriptor: number): boolean { return descriptor === this.#loopDescriptor }
+
+  /** Events of its own that Node's loop has seen, modulo 2^32. */
+  loopEvents(): number {
+    this.#call.metricsInfo(this.#loop, this.#metricsAddress)
+    return this.#metrics[UV_METRICS_EVENTS_WORD] ?? 0
+  }
+
+  /** Node's loop lives, and wakes when a watched descriptor can be read. Y3. */
+  letLoopWait(): void {
     this.#call.pollStart(this.#pollAddress, UV_READABLE, this.#nothingAddress)
   }
 
+  /** Nothing here keeps Node's loop alive or wakes it. */
   leaveLoop(): void { this.#call.pollStop(this.#pollAddress) }
+
+  /** `wait` ends when Node's loop has something to do. False when it cannot be. Y3. */
+  watchLoop(): boolean {
+    this.leaveLoop()
+    return this.watch(this.#loopDescriptor)
+  }
+
+  unwatchLoop(): void { this.unwatch(this.#loopDescriptor) }
 }

@@ -46,7 +46,9 @@ async function start(options: GatewayWorkerOptions): Promise<void> {
   })
   try {
     gateway = new GatewayServer({ ...options, logger: log })
-    send({ kind: 'ready', info: { port: await gateway.listen() } })
+    const port = await gateway.listen()
+    log.info({ port, socketIo: gateway.socketIo }, 'listening')
+    send({ kind: 'ready', info: { port } })
   } catch (error) {
     const told = error instanceof SlipwayError ? error
       : new SlipwayError('internal', error instanceof Error ? error.message : 'unknown fault')
