@@ -178,8 +178,9 @@ export class GatewayServer {
     const early = more === null ? startup.early : Buffer.concat([startup.early, more])
     this.metrics.connection('session')
     this.#sessions.add(new Session({
-      client: ByteChannel.accepted(socket, this.#poller), server: dialled.channel, startupPacket: packet,
-      isServerSecure: dialled.isSecure, parameters, early, shared: this.#shared,
+      client: ByteChannel.accepted(socket, this.#poller), server: dialled.channel,
+      startupPacket: packet, isServerSecure: dialled.isSecure, parameters, early,
+      shared: this.#shared,
     }))
   }
 

@@ -48,8 +48,8 @@ export class ScratchGateway implements AsyncDisposable {
     const folder = mkdtempSync(join(tmpdir(), 'slipway-gw-'))
     const linkPath = join(folder, 'engine.sock')
     const gateway = new GatewayServer({ host: '127.0.0.1', port: 0, target: postgres.target,
-      linkPath, tls: options.tls ?? null, certificates: NO_CERTIFICATES, slowStatementMs: null, socketIo: 'auto',
-      logger: silentLogger })
+      linkPath, tls: options.tls ?? null, certificates: NO_CERTIFICATES,
+      slowStatementMs: null, socketIo: 'auto', logger: silentLogger })
     const port = await gateway.listen()
     const scratch = new ScratchGateway({ postgres, gateway, port, linkPath, folder,
       engine: new PostgresEngine(directAddress(postgres), LOGIN) })
