@@ -14,6 +14,7 @@ import { deltaTypeOf } from '../mirror/mirror-type.ts'
 import type { LakeFile } from '../mirror/epoch.ts'
 import type { AddFile, DeletionVectorDescriptor, Metadata } from '../delta/actions.ts'
 import { cleanUpLog } from '../delta/log-cleanup.ts'
+import { readLastCheckpoint } from '../delta/log-segment.ts'
 import { parseDataPath } from '../delta/data-path.ts'
 import { readDeletionVector, writeDeletionVectors } from '../delta/deletion-vector.ts'
 import { RowBitmap } from '../delta/row-bitmap.ts'
@@ -22,7 +23,9 @@ import type { CheckpointWriter } from '../delta/checkpoint-writer.ts'
 import type { Snapshot } from '../delta/snapshot.ts'
 import { buildStats, numRecordsOf, statValueOf } from '../delta/stats.ts'
 import { DeltaTable } from '../delta/table.ts'
+import type { Transaction } from '../delta/transaction.ts'
 import { logRetentionMs } from '../delta/table-properties.ts'
+import { vacuum } from '../delta/vacuum.ts'
 import { LocalStorage } from '../storage/local.ts'
 import { fileColumns } from './file-columns.ts'
 import { deltaSchema, evolve, freshNames, parseRecord, printRecord, TABLE_PROPERTY,
@@ -30,7 +33,7 @@ import { deltaSchema, evolve, freshNames, parseRecord, printRecord, TABLE_PROPER
 import type { ParquetColumn, WrittenParquet } from './live-store-port.ts'
 import type { TableSchema } from '../mirror/table-schema.ts'
 
-/** A commit in a hundred-odd is a checkpoint's. */
+/** Versions from one checkpoint to the next. */
 const CHECKPOINT_EVERY = 50
 
 export interface LakeCommit {
@@ -47,12 +50,23 @@ export interface LakeCommit {
   readonly truncated: boolean
 }
 
+export interface LakeCompaction {
+  readonly record: LakeRecord
+  /** Names of files that the table has. */
+  readonly removed: readonly string[]
+  /** null: no row of them is alive. */
+  readonly added: { readonly name: string; readonly written: WrittenParquet
+      readonly deadRows: readonly number[] } | null
+}
+
 export class LakeTable {
   readonly folder: string
   readonly #storage: LocalStorage
   readonly #appId: string
   #delta: DeltaTable | null
   #modificationTimes = new Map<string, number>()
+  /** The last version with a checkpoint; null: not looked up yet. */
+  #checkpointed: number | null = null
 
   private constructor(storage: LocalStorage, appId: string, delta: DeltaTable | null) {
     this.folder = storage.root
@@ -127,6 +141,59 @@ export class LakeTable {
     return files
   }
 
+  /** What the snapshot says of each file; `rows`: null when it does not. */
+  * fileSizes(): Iterable<{ readonly name: string; readonly sizeBytes: number
+    readonly rows: number | null; readonly deadRows: number }> {
+    for (const add of this.#delta?.snapshot.files() ?? []) {
+      yield { name: fileName(add), sizeBytes: add.size, rows: numRecordsOf(add.stats),
+        deadRows: add.deletionVector?.cardinality ?? 0 }
+    }
+  }
+
+  /** Dead rows of one file as of the snapshot; rising. */
+  async deadRowsOf(name: string): Promise<readonly number[]> {
+    const vector = this.#delta?.snapshot.file(name)?.deletionVector
+    return vector === undefined ? []
+      : [...(await readDeletionVector(this.#storage, vector)).positions()]
+  }
+
+  /**
+   * The same rows in another file: nothing is added for readers of changes, and `txn` stays.
+   * Resolves to why it was not done, or null; throws when that cannot be told.
+   */
+  async compact(commit: LakeCompaction): Promise<Error | null> {
+    const transaction = await this.#compaction(commit)
+    try {
+      const outcome = await transaction.commit()
+      if (outcome.kind === 'committed') return null
+      return new SlipwayError('delta-conflict', `another writer changed ${this.folder}`)
+    } catch (error) {
+      // The failure may have come after the commit became visible: the log knows.
+      await this.#delta?.latest()
+      const isDone = commit.removed.every((name) => this.snapshot?.file(name) === null)
+      return isDone ? null : asError(error)
+    }
+  }
+
+  async #compaction({ added, removed, record }: LakeCompaction): Promise<Transaction> {
+    const delta = this.#delta
+    if (delta === null) throw new SlipwayError('internal', 'a table without a log has no files')
+    const transaction = delta.begin({ operation: 'OPTIMIZE', movesRows: true,
+      operationParameters: { predicate: '[]', zOrderBy: '[]' } })
+    for (const name of removed) {
+      const file = delta.snapshot.file(name)
+      if (file === null) throw new SlipwayError('delta-conflict', `${name} is not in the table`)
+      transaction.remove(file, { dataChange: false })
+    }
+    if (added !== null) {
+      const [vector] = added.deadRows.length === 0 ? []
+        : await writeDeletionVectors(this.#storage, [RowBitmap.of(added.deadRows)])
+      transaction.add({ ...this.#addFile(added.name, added.written, record, vector),
+        dataChange: false })
+    }
+    return transaction
+  }
+
   /** L1, L3. Throws `delta-conflict` when another hand wrote to the table. */
   async commit(commit: LakeCommit): Promise<void> {
     try {
@@ -193,10 +260,17 @@ export class LakeTable {
   async maintain(writer: CheckpointWriter, nowMs: number): Promise<void> {
     const snapshot = this.#delta?.snapshot ?? null
     if (snapshot === null || snapshot.version === 0) return
-    if (snapshot.version % CHECKPOINT_EVERY !== 0) return
+    this.#checkpointed ??= await readLastCheckpoint(this.#storage) ?? 0
+    if (snapshot.version < this.#checkpointed + CHECKPOINT_EVERY) return
     await writeCheckpoint({ storage: this.#storage, snapshot, writer, nowMs })
+    this.#checkpointed = snapshot.version
     await cleanUpLog({ storage: this.#storage, nowMs,
       retentionMs: logRetentionMs(snapshot.metadata) })
+  }
+
+  /** Deletes the files that no version of the retention needs; how many. */
+  async vacuum(nowMs: number): Promise<number> {
+    return this.#delta === null ? 0 : (await vacuum({ table: this.#delta, nowMs })).files.length
   }
 
   /** Parquet columns of files that are written now. */
@@ -273,6 +347,10 @@ export class LakeTable {
       ...vector === undefined ? {} : { deletionVector: vector },
     }
   }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error('unknown fault', { cause: error })
 }
 
 /** Our own files lie flat in the table's folder. */

@@ -76,6 +76,8 @@ export interface LiveStorePort {
     seqs: readonly number[]): Promise<void>
   deleteRows(name: string, seqs: readonly number[]): Promise<void>
   addDead(name: string, positions: readonly number[]): Promise<void>
+  /** All of these files. */
+  removeDead(name: string, fileNos: readonly number[]): Promise<void>
   /** Rows by _seq; every one exists. */
   readRows(name: string, columns: readonly LiveColumn[], seqs: readonly number[])
     : Promise<ReadonlyMap<number, MirrorRow>>
@@ -98,6 +100,16 @@ export interface ParquetFilesPort {
     readonly directory: string
     readonly signal: AbortSignal
   }): Promise<readonly WrittenParquet[]>
+  /**
+   * The sources' rows, less the dropped ones (rising), in the order of the sources and of their
+   * rows, as one new file. A column that a source lacks is NULL.
+   */
+  merge(options: {
+    readonly sources: readonly { readonly path: string; readonly dropped: readonly number[] }[]
+    readonly columns: readonly ParquetColumn[]
+    readonly path: string
+    readonly signal: AbortSignal
+  }): Promise<WrittenParquet>
   /** Every row of the file in order; columns as in `columns`. */
   scan(path: string, columns: readonly LiveColumn[])
     : AsyncIterable<{ readonly firstRow: number; readonly rows: readonly MirrorRow[] }>

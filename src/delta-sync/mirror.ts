@@ -17,6 +17,8 @@ import { CheckpointWriter } from '../delta/checkpoint-writer.ts'
 import type { ReplicationSource, TableStatusRow } from '../mirror/replication.ts'
 import { Applier } from './applier.ts'
 import { Batch } from './batch.ts'
+import { COMPACTION, type CompactionPolicy } from './compaction-plan.ts'
+import { Compactor } from './compactor.ts'
 import { readConsistentPoint } from './consistent-point.ts'
 import { Flusher } from './flusher.ts'
 import { FlushRequests } from './flush-requests.ts'
@@ -45,6 +47,8 @@ export interface MirrorOptions {
   readonly flushBytes: number
   /** Rows of a table that may change between two flushes; beyond them it is copied anew. */
   readonly layerRowsMax?: number
+  /** Which files are rewritten; absent: COMPACTION. */
+  readonly compaction?: CompactionPolicy
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -64,6 +68,7 @@ export class Mirror {
   readonly tables = new MirrorTables()
   readonly #options: MirrorOptions
   readonly #writing = new Mutex()
+  readonly #compacting = new Mutex()
   readonly #batch: Batch
   readonly #folders: LakeFolders
   readonly #index: KeyIndex
@@ -71,6 +76,7 @@ export class Mirror {
   readonly #keeper: TableKeeper
   readonly #applier: Applier
   readonly #requests: FlushRequests
+  readonly #compactor: Compactor
   readonly #stopping = new AbortController()
   readonly #failed = new Deferred<Error>()
   readonly #tasks: Promise<void>[] = []
@@ -109,6 +115,14 @@ export class Mirror {
       progress: this.progress, clock, logger,
       onFlushRequest: (lsn) => { this.#requests.add(lsn); this.#flushWanted.resolve() },
       throttle: () => this.#throttle() })
+    this.#compactor = new Compactor({ tables, batch: this.#batch, progress: this.progress,
+      files: options.files, writing: this.#writing, policy: options.compaction ?? COMPACTION,
+      clock, logger })
+  }
+
+  /** One pass of the compactor; passes are never made at the same time. */
+  async compact(): Promise<void> {
+    await this.#compacting.run(() => this.#compactor.run(this.#stopping.signal))
   }
 
   /** M2. Resolves with the reason when the mirror has ended by itself. */
@@ -139,6 +153,7 @@ export class Mirror {
     this.#task(this.#becomeReady(maxLsn(highest, confirmed)))
     this.#task(this.#flushLoop(this.#flusher))
     this.#task(this.#statusLoop())
+    this.#task(this.#compactLoop())
   }
 
   /** One flush now; resolves when everything applied before the call is durable. */
@@ -223,6 +238,15 @@ export class Mirror {
         this.#lakeFault = lakeFault(error)
         this.#options.logger.error({ err: error, retryMs }, 'a flush failed')
       }
+    }
+  }
+
+  /** After each flush; one that fails halfway ends the mirror (CO4). */
+  async #compactLoop(): Promise<void> {
+    const { signal } = this.#stopping
+    while (!signal.aborted) {
+      await this.#flushed.promise
+      if (!signal.aborted) await this.compact()
     }
   }
 

@@ -4,6 +4,8 @@
  * MT1  Where a row is: the current layer knows, else the frozen one, else the key index.
  * MT2  Every row of the live table has an entry in one of the two layers.
  * MT3  Changes wait in the buffer until the batch is sent; look-ups already see them.
+ * MT4  After files were rewritten as one, positions that the key index has of them are located
+ *      through the Relocation, until the index has the new ones.
  */
 import { assert } from '../base/assert.ts'
 import { SlipwayError } from '../base/errors.ts'
@@ -19,6 +21,7 @@ import type { TableIndex } from './key-index.ts'
 import type { LakeRecord } from './lake-schema.ts'
 import type { LakeTable } from './lake-table.ts'
 import type { LiveColumn, LiveStorePort, WrittenParquet } from './live-store-port.ts'
+import type { Relocation } from './relocation.ts'
 import { RowBuffer, UnfetchedCell } from './row-buffer.ts'
 import type { RowKey } from './row-key.ts'
 import { TupleDecoder } from './tuple-decoder.ts'
@@ -70,6 +73,8 @@ export class MirroredTable {
   abandoned = false
   /** What the epoch shows of the table has changed. */
   epochChanged = false
+  /** MT4. */
+  #relocation: Relocation | null = null
 
   constructor(schema: TableSchema) {
     this.relid = schema.relid
@@ -82,6 +87,7 @@ export class MirroredTable {
   get layer(): ChangeLayer { return this.#layer }
   get frozen(): ChangeLayer | null { return this.#frozen }
   get uncommitted(): readonly UncommittedFile[] { return this.#uncommitted }
+  get relocation(): Relocation | null { return this.#relocation }
   get columns(): readonly LiveColumn[] { return this.#schema.columns }
 
   move(event: TableEvent): void {
@@ -99,6 +105,7 @@ export class MirroredTable {
     this.files.clear()
     for (const file of body.files) this.files.set(file.fileNo, file)
     this.#uncommitted = body.uncommitted
+    this.#relocation = null
     this.epochChanged = true
   }
 
@@ -149,6 +156,7 @@ export class MirroredTable {
     this.buffer.clear()
     this.#layer.truncate()
     this.files.clear()
+    this.#relocation = null
     this.tailRows = 0
     this.deadRows = 0
     this.epochChanged = true
@@ -204,6 +212,31 @@ export class MirroredTable {
     this.epochChanged = true
   }
 
+  /**
+   * MT4. `file` is there in the place of the relocation's sources; null: they had no rows left.
+   * The caller has put the dead rows where they are now.
+   */
+  relocate(relocation: Relocation, file: LakeFile | null): void {
+    let isDirty = false
+    for (const fileNo of relocation.from) {
+      this.files.delete(fileNo)
+      if (this.#layer.dirtyFiles.delete(fileNo)) isDirty = true
+    }
+    if (file !== null) {
+      this.files.set(file.fileNo, file)
+      if (isDirty && file.hasDead) this.#layer.dirtyFiles.add(file.fileNo)
+    }
+    this.deadRows -= relocation.droppedRows
+    this.#relocation = relocation
+    this.epochChanged = true
+  }
+
+  /** The key index has the new positions. */
+  relocated(relocation: Relocation): void {
+    assert(this.#relocation === relocation, 'files are rewritten one time after the other')
+    this.#relocation = null
+  }
+
   #settled(): TableBody {
     assert(this.#body !== null, 'a table that takes changes has been copied')
     return this.#body
@@ -225,7 +258,9 @@ export class MirroredTable {
       if (at !== undefined) return at === DEAD ? null : at
       if (layer.truncated) return null
     }
-    const position = this.#settled().index.find(key)
+    const indexed = this.#settled().index.find(key)
+    const position = indexed === null || this.#relocation === null ? indexed
+      : this.#relocation.locate(indexed)
     return position === null || !this.files.has(fileOfPosition(position)) ? null : -1 - position
   }
 

@@ -10,7 +10,7 @@ import type { DuckDBAppender, DuckDBConnection, DuckDBPreparedStatement }
 import { assert } from '../base/assert.ts'
 import type { Lsn } from '../base/lsn.ts'
 import { columnAlias } from '../mirror/table-schema.ts'
-import type { Epoch } from '../mirror/epoch.ts'
+import { rowPosition, type Epoch } from '../mirror/epoch.ts'
 import { duckdbTypeOf, type MirrorType } from '../mirror/mirror-type.ts'
 import type { MirrorRow, MirrorValue } from '../mirror/mirror-value.ts'
 import type { DuckDb } from './duckdb.ts'
@@ -157,6 +157,12 @@ export class LiveStore implements AsyncDisposable {
       const list = positions.slice(at, at + LIST_MAX).join(', ')
       await this.#writer.run(`INSERT INTO dead.${ownName(name)} SELECT unnest([${list}]::BIGINT[])`)
     }
+  }
+
+  async removeDead(name: string, fileNos: readonly number[]): Promise<void> {
+    const ranges = fileNos.map((fileNo) =>
+      `k >= ${rowPosition(fileNo, 0)} AND k < ${rowPosition(fileNo + 1, 0)}`)
+    await this.#writer.run(`DELETE FROM dead.${ownName(name)} WHERE ${ranges.join(' OR ')}`)
   }
 
   async readRows(name: string, columns: readonly Column[], seqs: readonly number[])

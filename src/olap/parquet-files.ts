@@ -21,6 +21,8 @@ import { STREAM_CHECK, wholeStream } from './whole-stream.ts'
 
 /** A line of CSV may be this long; the reader holds several buffers of that size. */
 const LINE_BYTES_MAX = 32 * 1024 * 1024
+/** Positions that a merge leaves out: temporary, so of its connection alone. */
+const DROPPED = 'dropped_positions'
 /** About two million rows a file. */
 const ROW_GROUPS_PER_FILE = 16
 
@@ -56,6 +58,40 @@ export class ParquetFiles {
         target: { kind: 'directory', path: options.directory,
           rowGroupsPerFile: ROW_GROUPS_PER_FILE },
       })
+    })
+  }
+
+  async merge(options: {
+    readonly sources: readonly { readonly path: string; readonly dropped: readonly number[] }[]
+    readonly columns: readonly FileColumn[]
+    readonly path: string
+    readonly signal: AbortSignal
+  }): Promise<WrittenFile> {
+    const { sources, columns } = options
+    return await this.#with(options.signal, columns, async (connection) => {
+      await connection.run(`CREATE TEMP TABLE ${DROPPED} (source BIGINT, position BIGINT)`)
+      const appender = await connection.createAppender(DROPPED)
+      for (const [source, { dropped }] of sources.entries()) {
+        for (const position of dropped) {
+          appender.appendBigInt(BigInt(source))
+          appender.appendBigInt(BigInt(position))
+          appender.endRow()
+        }
+      }
+      appender.closeSync()
+      const list = columns.map((column) =>
+        `${columnAlias(column.attnum)} AS ${identifier(column.physicalName)}`)
+      const files = await copyToParquet(connection, {
+        select: `SELECT ${list.join(', ')} FROM `
+          + `${parquetSource(sources.map(({ path }) => path), columns)} AS source `
+          + `WHERE NOT EXISTS (SELECT 1 FROM ${DROPPED} p WHERE p.source = source.file_index `
+          + 'AND p.position = source.file_row_number) '
+          + 'ORDER BY source.file_index, source.file_row_number',
+        columns, target: { kind: 'file', path: options.path },
+      })
+      const written = files[0]
+      if (written === undefined) throw new SlipwayError('internal', 'COPY named no file')
+      return written
     })
   }
 

@@ -10,6 +10,7 @@ import type { ReplicationSource } from '../../src/mirror/replication.ts'
 import { DeltaTable } from '../../src/delta/table.ts'
 import { readDeletionVector } from '../../src/delta/deletion-vector.ts'
 import { LocalStorage } from '../../src/storage/local.ts'
+import type { CompactionPolicy } from '../../src/delta-sync/compaction-plan.ts'
 import { Mirror } from '../../src/delta-sync/mirror.ts'
 import { ColumnarExecutor } from '../../src/olap/columnar-executor.ts'
 import { DuckDb } from '../../src/olap/duckdb.ts'
@@ -21,6 +22,7 @@ export interface BenchOptions {
   readonly flushIntervalMs?: number
   readonly flushBytes?: number
   readonly layerRowsMax?: number
+  readonly compaction?: CompactionPolicy
   readonly logger?: Logger
 }
 
@@ -56,6 +58,7 @@ export class MirrorBench implements AsyncDisposable {
       lakeDirectory: join(directory, 'lake'), indexDirectory: join(directory, 'index'),
       workDirectory: join(directory, 'work'), flushIntervalMs: options.flushIntervalMs ?? 3_600_000,
       flushBytes: options.flushBytes ?? 128e6, clock: systemClock, logger,
+      ...options.compaction === undefined ? {} : { compaction: options.compaction },
       ...options.layerRowsMax === undefined ? {} : { layerRowsMax: options.layerRowsMax } })
     const executor = new ColumnarExecutor({ duckdb, registry, progress: mirror.progress,
       tables: mirror.tables, clock: systemClock, concurrency: 4, queueMax: 100 })

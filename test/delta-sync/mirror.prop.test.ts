@@ -1,5 +1,5 @@
 /**
- * Any order of changes, flushes, restarts and lost streams: the union read is PostgreSQL's state
+ * Any order of changes, flushes, compactions, restarts and lost streams: the union read is PostgreSQL's state
  * at every LSN asked for, and after a flush the Delta tables are.
  */
 import { rm } from 'node:fs/promises'
@@ -16,6 +16,9 @@ const TABLES = [
     { name: 'big', typeOid: 25 }], [2, 1]),
 ]
 
+/** Two small files are worth a rewrite, and one with a third of its rows dead. */
+const COMPACTION = { filesMin: 2, fileBytes: 100_000 }
+
 type Op =
   | { readonly kind: 'insert' | 'update' | 'rekey' | 'delete'; readonly table: number
       readonly pick: number; readonly value: number; readonly toast: boolean }
@@ -23,9 +26,9 @@ type Op =
 
 type Step =
   | { readonly kind: 'commit'; readonly ops: readonly Op[] }
-  | { readonly kind: 'read' | 'flush' | 'restart' | 'lose' }
+  | { readonly kind: 'read' | 'flush' | 'compact' | 'restart' | 'lose' }
   /** Not waited for: what follows runs beside it. */
-  | { readonly kind: 'flush-beside' }
+  | { readonly kind: 'flush-beside' | 'compact-beside' }
 
 const op: fc.Arbitrary<Op> = fc.oneof(
   { weight: 20, arbitrary: fc.record({
@@ -39,8 +42,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 14, arbitrary: fc.record({ kind: fc.constant('commit' as const),
     ops: fc.array(op, { minLength: 1, maxLength: 8 }) }) },
   { weight: 5, arbitrary: fc.record({ kind: fc.constant('read' as const) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('flush' as const, 'lose' as const,
-    'flush-beside' as const, 'flush-beside' as const, 'restart' as const) }) })
+  { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom('flush' as const, 'lose' as const,
+    'flush-beside' as const, 'flush-beside' as const, 'restart' as const, 'compact' as const,
+    'compact-beside' as const, 'compact-beside' as const) }) })
 
 function newRow(table: number, value: number, serial: number): Values {
   return table === 0
@@ -98,7 +102,7 @@ async function run(steps: readonly Step[]): Promise<void> {
     server.tables.get(7001)?.rows.set(JSON.stringify([key]), [key, 'old', '1'])
   }
   const directory = await MirrorBench.folder()
-  let bench = await MirrorBench.start(directory, server)
+  let bench = await MirrorBench.start(directory, server, { compaction: COMPACTION })
   try {
     for (const { relid } of TABLES) await bench.ready(relid)
     let beside: Promise<unknown> = Promise.resolve()
@@ -108,7 +112,12 @@ async function run(steps: readonly Step[]): Promise<void> {
           server.commit((t) => { for (const change of each.ops) apply(server, t, change) })
           break
         case 'read': await checkRead(bench, server); break
-        case 'flush-beside': beside = bench.mirror.flush(); break
+        case 'flush-beside': beside = Promise.all([beside, bench.mirror.flush()]); break
+        case 'compact-beside': beside = Promise.all([beside, bench.mirror.compact()]); break
+        case 'compact':
+          await bench.mirror.compact()
+          await checkRead(bench, server)
+          break
         case 'lose': server.loseStream(); break
         case 'flush': {
           await checkRead(bench, server)
@@ -120,7 +129,7 @@ async function run(steps: readonly Step[]): Promise<void> {
         case 'restart':
           await beside
           await bench.stop()
-          bench = await MirrorBench.start(directory, server)
+          bench = await MirrorBench.start(directory, server, { compaction: COMPACTION })
           for (const { relid } of TABLES) await bench.ready(relid)
           break
       }
