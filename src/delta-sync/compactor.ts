@@ -171,8 +171,7 @@ export class Compactor {
     const { writing, batch } = this.#options
     return await writing.run(async () => {
       const { table, body } = plan
-      if (!this.#stands(plan) || table.layer.truncated
-        || body.lake.record?.incarnation !== body.record.incarnation) {
+      if (!this.#stands(plan)) {
         if (staged !== null) await rm(staged, { force: true })
         return 'given-up'
       }
@@ -230,10 +229,10 @@ export class Compactor {
     return true
   }
 
-  #stands({ table, body, relocation }: Plan): boolean {
+  /** A table that is copied anew is another one; one that was truncated has no such files. */
+  #stands({ table, relocation }: Plan): boolean {
     return this.#options.tables.get(table.relid) === table && !table.abandoned
-      && table.state.kind === 'ready' && table.body?.lake === body.lake
-      && table.body.record.incarnation === body.record.incarnation && relocation.from.every((no) => table.files.has(no))
+      && table.state.kind === 'ready' && relocation.from.every((no) => table.files.has(no))
   }
 
   /** CO3. Nobody else writes the index meanwhile: a flush may have given a key another place. */

@@ -25,6 +25,7 @@ function change(server: ScriptedPostgres, round: number): void {
   server.commit((t) => {
     t.insert(8001, row(1000 + round, `new ${round}`))
     for (let id = round % 5; id < ROWS; id += 5) {
+      if (server.tables.get(8001)?.rows.has(`["${id}"]`) !== true) continue
       t.update(8001, current(server, id), row(id, `round ${round}`))
     }
   })
@@ -49,6 +50,20 @@ async function filledServer(): Promise<{ server: ScriptedPostgres; directory: st
   const table = server.create(ONE, { announce: false })
   for (let id = 0; id < ROWS; id++) table.rows.set(`["${id}"]`, row(id, 'old'))
   return { server, directory: await MirrorBench.folder() }
+}
+
+/** Of all native tables. */
+async function deadRows(bench: MirrorBench): Promise<number> {
+  const connection = await bench.duckdb.connect()
+  let rows = 0
+  const names = await connection.runAndReadAll(
+    'SELECT table_name FROM duckdb_tables() WHERE schema_name = \'dead\'')
+  for (const [name] of names.getRows()) {
+    const count = await connection.runAndReadAll(`SELECT count(*) FROM dead."${String(name)}"`)
+    rows += Number(count.getRows()[0]?.[0])
+  }
+  connection.closeSync()
+  return rows
 }
 
 for (const name of ['compact.after-parquet', 'compact.after-commit', 'compact.after-publish',
@@ -104,7 +119,7 @@ test('many flushes leave few files, and rows that change meanwhile change once',
     await check(bench, server)
     await bench.mirror.flush()
     const pass = bench.mirror.compact()
-    change(server, round + 1)
+    change(server, 100 + round)
     await check(bench, server)
     if (round % 3 === 0) await bench.mirror.flush()
     await pass
@@ -117,6 +132,100 @@ test('many flushes leave few files, and rows that change meanwhile change once',
   expect([...bench.mirror.tables.all()][0]?.files.size).toBeLessThan(6)
   // What readers of older versions need stays.
   expect((await fewFiles(directory)).length).toBeGreaterThan(30)
+})
+
+for (const place of ['merged', 'indexing'] as const) {
+  for (const isFlushed of [false, true]) {
+    test(`changes while files are ${place}${isFlushed ? ', flushed' : ''}`, async () => {
+      const { server, directory } = await filledServer()
+      await using bench = await start(directory, server)
+      for (let round = 0; round < 3; round++) {
+        change(server, round)
+        await check(bench, server)
+        await bench.mirror.flush()
+      }
+      let times = 0
+      bench.amid[place] = async () => {
+        times++
+        change(server, 10)
+        server.commit((t) => {
+          t.delete(8001, current(server, 4))
+          t.update(8001, current(server, 9), row(2000, 'another key'))
+        })
+        await check(bench, server)
+        if (isFlushed) await bench.mirror.flush()
+      }
+      const before = model(server)
+      await bench.mirror.compact()
+      expect(times).toBe(1)
+      await check(bench, server)
+      // As of the last flush, whatever has changed since.
+      expect(await bench.lakeRows('one', 'id, t')).toEqual(isFlushed ? model(server) : before)
+      // Every row of every file.
+      for (const round of [20, 21, 22, 23, 24]) change(server, round)
+      await check(bench, server)
+      await bench.mirror.flush()
+      expect(await bench.lakeRows('one', 'id, t')).toEqual(model(server))
+      await bench.mirror.compact()
+      await check(bench, server)
+      expect(await deadRows(bench)).toBe([...bench.mirror.tables.all()][0]?.deadRows)
+    })
+  }
+}
+
+test('a compaction leaves the lake at its LSN', async () => {
+  const { server, directory } = await filledServer()
+  await using bench = await start(directory, server)
+  for (let round = 0; round < 3; round++) {
+    change(server, round)
+    await check(bench, server)
+    await bench.mirror.flush()
+  }
+  const flushed = model(server)
+  change(server, 3)
+  await check(bench, server)
+  bench.amid.merged = async () => {
+    change(server, 4)
+    await check(bench, server)
+  }
+  await bench.mirror.compact()
+  expect([...bench.mirror.tables.all()][0]?.files.size).toBeLessThan(3)
+  expect(await bench.lakeRows('one', 'id, t')).toEqual(flushed)
+  await bench.mirror.flush()
+  expect(await bench.lakeRows('one', 'id, t')).toEqual(model(server))
+})
+
+test('a table truncated, or copied anew, while its files are rewritten', async () => {
+  for (const [place, isRewritten] of [['merged', false], ['indexing', false], ['merged', true],
+    ['indexing', true]] as const) {
+    const { server, directory } = await filledServer()
+    await using bench = await start(directory, server)
+    for (let round = 0; round < 3; round++) {
+      change(server, round)
+      await check(bench, server)
+      await bench.mirror.flush()
+    }
+    bench.amid[place] = async () => {
+      if (isRewritten) {
+        server.commit((t) => { t.ddl({ op: 'table', table: ONE, rewritten: true }) })
+        server.commit((t) => { t.update(8001, current(server, 1), row(1, 'after')) })
+      } else {
+        server.commit((t) => {
+          t.truncate(8001)
+          t.insert(8001, row(1, 'after'))
+        })
+      }
+      await bench.mirror.progress.waitFor(server.lsn, { timeoutMs: null,
+        signal: new AbortController().signal })
+    }
+    await bench.mirror.compact()
+    await bench.ready(8001)
+    await check(bench, server)
+    server.commit((t) => { t.update(8001, row(1, 'after'), row(1, 'changed')) })
+    await check(bench, server)
+    await bench.mirror.flush()
+    expect(await bench.lakeRows('one', 'id, t')).toEqual(model(server))
+  }
 })
 
 test('a table emptied, and one whose rows all changed: nothing is left to rewrite', async () => {

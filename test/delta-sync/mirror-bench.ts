@@ -26,15 +26,51 @@ export interface BenchOptions {
   readonly logger?: Logger
 }
 
+/** What a test does in the middle of a compaction, once each. */
+export interface Amid {
+  /** The new file is written; nothing is committed. */
+  merged?: () => Promise<void>
+  /** Readers have the new file; the key index has the old ones. */
+  indexing?: () => Promise<void>
+}
+
+class AmidFiles extends ParquetFiles {
+  readonly amid: Amid = {}
+  #isCompacting = false
+
+  override async merge(options: Parameters<ParquetFiles['merge']>[0])
+    : ReturnType<ParquetFiles['merge']> {
+    const written = await super.merge(options)
+    this.#isCompacting = true
+    await this.#once('merged')
+    return written
+  }
+
+  override async * scan(...args: Parameters<ParquetFiles['scan']>)
+    : ReturnType<ParquetFiles['scan']> {
+    if (this.#isCompacting) await this.#once('indexing')
+    this.#isCompacting = false
+    yield * super.scan(...args)
+  }
+
+  async #once(place: keyof Amid): Promise<void> {
+    const work = this.amid[place]
+    delete this.amid[place]
+    await work?.()
+  }
+}
+
 export class MirrorBench implements AsyncDisposable {
   readonly directory: string
   readonly mirror: Mirror
   readonly executor: ColumnarExecutor
   readonly duckdb: DuckDb
+  readonly amid: Amid
   readonly #store: LiveStore
 
   private constructor(directory: string, mirror: Mirror, executor: ColumnarExecutor,
-    duckdb: DuckDb, store: LiveStore) {
+    duckdb: DuckDb, store: LiveStore, amid: Amid) {
+    this.amid = amid
     this.directory = directory
     this.mirror = mirror
     this.executor = executor
@@ -54,7 +90,8 @@ export class MirrorBench implements AsyncDisposable {
     const store = await LiveStore.open(duckdb, registry)
     const logger = options.logger ?? (process.env.BENCH_LOG === undefined ? silentLogger
       : createLogger({ part: 'mirror', level: 'debug', file: null }))
-    const mirror = new Mirror({ source, store, files: new ParquetFiles(duckdb),
+    const files = new AmidFiles(duckdb)
+    const mirror = new Mirror({ source, store, files,
       lakeDirectory: join(directory, 'lake'), indexDirectory: join(directory, 'index'),
       workDirectory: join(directory, 'work'), flushIntervalMs: options.flushIntervalMs ?? 3_600_000,
       flushBytes: options.flushBytes ?? 128e6, clock: systemClock, logger,
@@ -63,7 +100,7 @@ export class MirrorBench implements AsyncDisposable {
     const executor = new ColumnarExecutor({ duckdb, registry, progress: mirror.progress,
       tables: mirror.tables, clock: systemClock, concurrency: 4, queueMax: 100 })
     await mirror.start()
-    return new MirrorBench(directory, mirror, executor, duckdb, store)
+    return new MirrorBench(directory, mirror, executor, duckdb, store, files.amid)
   }
 
   /** Every row as text, sorted; columns by attnum. */

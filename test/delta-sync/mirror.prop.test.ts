@@ -29,6 +29,10 @@ type Step =
   | { readonly kind: 'read' | 'flush' | 'compact' | 'restart' | 'lose' }
   /** Not waited for: what follows runs beside it. */
   | { readonly kind: 'flush-beside' | 'compact-beside' }
+  /** In the middle of it, at two places, there are changes; and perhaps a flush of them. */
+  | { readonly kind: 'compact-amid'; readonly merged: Amidst; readonly indexing: Amidst }
+
+interface Amidst { readonly ops: readonly Op[]; readonly isFlushed: boolean }
 
 const op: fc.Arbitrary<Op> = fc.oneof(
   { weight: 20, arbitrary: fc.record({
@@ -38,10 +42,15 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('truncate' as const),
     table: fc.nat(1) }) })
 
+const amidst: fc.Arbitrary<Amidst> = fc.record({
+  ops: fc.array(op, { maxLength: 6 }), isFlushed: fc.boolean() })
+
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 14, arbitrary: fc.record({ kind: fc.constant('commit' as const),
     ops: fc.array(op, { minLength: 1, maxLength: 8 }) }) },
   { weight: 5, arbitrary: fc.record({ kind: fc.constant('read' as const) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('compact-amid' as const),
+    merged: amidst, indexing: amidst }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom('flush' as const, 'lose' as const,
     'flush-beside' as const, 'flush-beside' as const, 'restart' as const, 'compact' as const,
     'compact-beside' as const, 'compact-beside' as const) }) })
@@ -114,6 +123,21 @@ async function run(steps: readonly Step[]): Promise<void> {
         case 'read': await checkRead(bench, server); break
         case 'flush-beside': beside = Promise.all([beside, bench.mirror.flush()]); break
         case 'compact-beside': beside = Promise.all([beside, bench.mirror.compact()]); break
+        case 'compact-amid': {
+          await beside
+          const during = (amid: Amidst) => async (): Promise<void> => {
+            server.commit((t) => { for (const change of amid.ops) apply(server, t, change) })
+            await checkRead(bench, server)
+            if (amid.isFlushed) await bench.mirror.flush()
+          }
+          bench.amid.merged = during(each.merged)
+          bench.amid.indexing = during(each.indexing)
+          await bench.mirror.compact()
+          delete bench.amid.merged
+          delete bench.amid.indexing
+          await checkRead(bench, server)
+          break
+        }
         case 'compact':
           await bench.mirror.compact()
           await checkRead(bench, server)
