@@ -60,20 +60,21 @@ function joinSmall(files: readonly Rated[], { filesMin, fileBytes }: CompactionP
 
 function refillHoled(files: readonly Rated[], { filesMin, fileBytes }: CompactionPolicy)
   : readonly Rated[] {
+  const holed = files.filter(({ file }) => file.deadRows > 0
+    && file.deadRows >= file.rows * HOLED_SHARE).sort((a, b) => deadBytes(b) - deadBytes(a))
   const chosen: Rated[] = []
   let bytes = 0
   let reclaimed = 0
-  for (const rated of files) {
-    const { file, liveBytes } = rated
-    if (file.deadRows < file.rows * HOLED_SHARE || file.deadRows === 0) continue
-    if (chosen.length > 0 && bytes + liveBytes > fileBytes) continue
-    if (chosen.length === FILES_MAX) break
+  for (const rated of holed.slice(0, FILES_MAX)) {
+    if (chosen.length > 0 && bytes + rated.liveBytes > fileBytes) continue
     chosen.push(rated)
-    bytes += liveBytes
-    reclaimed += file.sizeBytes - liveBytes
+    bytes += rated.liveBytes
+    reclaimed += deadBytes(rated)
   }
   return chosen.length >= filesMin || reclaimed >= fileBytes * RECLAIMED_SHARE ? chosen : []
 }
+
+function deadBytes({ file, liveBytes }: Rated): number { return file.sizeBytes - liveBytes }
 
 function liveBytes({ sizeBytes, rows, deadRows }: CompactableFile): number {
   return rows === 0 ? 0 : Math.ceil(sizeBytes * (rows - deadRows) / rows)

@@ -1,6 +1,6 @@
 /**
- * Any order of changes, flushes, compactions, restarts and lost streams: the union read is PostgreSQL's state
- * at every LSN asked for, and after a flush the Delta tables are.
+ * Any order of changes, flushes, compactions, restarts and lost streams: the union read is
+ * PostgreSQL's state at every LSN asked for, and after a flush the Delta tables are.
  */
 import { rm } from 'node:fs/promises'
 import fc from 'fast-check'
