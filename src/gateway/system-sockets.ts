@@ -16,8 +16,6 @@
  */
 import { createRequire } from 'node:module'
 import { isMainThread } from 'node:worker_threads'
-import type Koffi from 'koffi'
-import type { LibraryHandle } from 'koffi'
 import { READ_BUFFER, READ_BYTES_MAX } from './read-buffer.ts'
 
 /** Readable descriptors that one `wait` tells; more come with the next. */
@@ -39,6 +37,18 @@ const UV_METRICS_BYTES = 16 * 8
 const UV_METRICS_EVENTS_WORD = 2
 
 type Call = (...args: readonly (number | Buffer)[]) => number
+
+/** What is used of koffi, which an installation may lack. */
+interface Koffi {
+  load(path: string | null): Library
+  /** Where the memory lies, as long as it lives. */
+  address(memory: ArrayBufferView): bigint
+}
+
+interface Library {
+  func(definition: string): Call
+  symbol(name: string): bigint
+}
 
 interface Functions {
   readonly epollCtl: Call
@@ -74,14 +84,14 @@ export class SystemSockets {
     // A worker thread's loop is not the one that uv_default_loop names.
     if (process.platform !== 'linux' || !isMainThread) return null
     try {
-      const koffi = createRequire(import.meta.url)('koffi') as typeof Koffi
+      const koffi = createRequire(import.meta.url)('koffi') as Koffi
       return new SystemSockets(koffi.load(null), (memory) => Number(koffi.address(memory)))
     } catch {
       return null
     }
   }
 
-  private constructor(library: LibraryHandle, addressOf: (memory: ArrayBufferView) => number) {
+  private constructor(library: Library, addressOf: (memory: ArrayBufferView) => number) {
     this.#call = {
       epollCtl: library.func('int epoll_ctl(int epoll, int op, int fd, uintptr_t event)'),
       epollWait: library.func('int epoll_wait(int epoll, uintptr_t events, int max, int ms)'),
@@ -91,12 +101,12 @@ export class SystemSockets {
       pollStop: library.func('int uv_poll_stop(uintptr_t handle)'),
       metricsInfo: library.func('int uv_metrics_info(uintptr_t loop, uintptr_t metrics)'),
     }
-    const handleSize = library.func('size_t uv_handle_size(int type)') as Call
-    const defaultLoop = library.func('uintptr_t uv_default_loop()') as Call
-    const backend = library.func('int uv_backend_fd(uintptr_t loop)') as Call
+    const handleSize = library.func('size_t uv_handle_size(int type)')
+    const defaultLoop = library.func('uintptr_t uv_default_loop()')
+    const backend = library.func('int uv_backend_fd(uintptr_t loop)')
     const pollInit = library.func(
-      'int uv_poll_init(uintptr_t loop, uintptr_t handle, int fd)') as Call
-    const epollCreate = library.func('int epoll_create1(int flags)') as Call
+      'int uv_poll_init(uintptr_t loop, uintptr_t handle, int fd)')
+    const epollCreate = library.func('int epoll_create1(int flags)')
     this.#nothingAddress = Number(library.symbol('uv_is_active'))
     this.#loop = defaultLoop()
     this.#loopDescriptor = backend(this.#loop)
