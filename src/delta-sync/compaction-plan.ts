@@ -2,10 +2,11 @@
  * Compaction plan: which files of a mirrored table are rewritten as one.
  *
  * CN1  Pure. A file of half the wanted size or more stays as it is, unless many of its rows died.
- * CN2  Small files are joined when the largest is no larger than the others together: a row is
- *      rewritten no oftener than its file's size can double.
+ * CN2  Small files are joined when the largest is no larger than the others together, or when they
+ *      make a full one: a row is rewritten no oftener than its file's size can double, and once.
  * CN3  While nothing changes, planning and rewriting in turn come to an end.
  */
+import { ROWS_PER_FILE } from '../mirror/epoch.ts'
 
 export interface CompactableFile {
   readonly fileNo: number
@@ -20,9 +21,12 @@ export interface CompactionPolicy {
   readonly filesMin: number
   /** About how large a file becomes; half of it is worth a rewrite too. */
   readonly fileBytes: number
+  /** A file becomes full by its rows, too. */
+  readonly fileRows: number
 }
 
-export const COMPACTION: CompactionPolicy = { filesMin: 8, fileBytes: 128 * 1024 * 1024 }
+export const COMPACTION: CompactionPolicy = { filesMin: 8, fileBytes: 128 * 1024 * 1024,
+  fileRows: ROWS_PER_FILE / 2 }
 
 /** A file with this share of dead rows is worth it. */
 const HOLED_SHARE = 0.3
@@ -30,45 +34,57 @@ const HOLED_SHARE = 0.3
 const RECLAIMED_SHARE = 1 / 16
 const FILES_MAX = 256
 
-interface Rated { readonly file: CompactableFile; readonly liveBytes: number }
+interface Rated {
+  readonly file: CompactableFile
+  readonly liveBytes: number
+  readonly liveRows: number
+}
 
 /** In the order in which their rows shall lie; empty: nothing to do. */
 export function planCompaction(files: Iterable<CompactableFile>, policy: CompactionPolicy)
   : readonly CompactableFile[] {
-  const rated = Array.from(files, (file): Rated => ({ file, liveBytes: liveBytes(file) }))
+  const rated = Array.from(files, (file): Rated => ({ file, liveBytes: liveBytes(file),
+    liveRows: file.rows - file.deadRows }))
   const small = joinSmall(rated, policy)
   const chosen = small.length > 0 ? small : refillHoled(rated, policy)
   return chosen.map(({ file }) => file).sort((a, b) => a.fileNo - b.fileNo)
 }
 
 /** CN2: the longest beginning, in the order of size, whose last file is not too large for it. */
-function joinSmall(files: readonly Rated[], { filesMin, fileBytes }: CompactionPolicy)
+function joinSmall(files: readonly Rated[], { filesMin, fileBytes, fileRows }: CompactionPolicy)
   : readonly Rated[] {
-  const small = files.filter((file) => file.liveBytes < fileBytes / 2)
+  const small = files.filter((file) => file.liveBytes < fileBytes / 2
+    && file.liveRows < fileRows / 2)
     .sort((a, b) => a.liveBytes - b.liveBytes).slice(0, FILES_MAX)
   let count = 0
-  let before = 0
-  for (const [at, { liveBytes }] of small.entries()) {
-    const together = before + liveBytes
-    if (together > fileBytes) break
-    const isEnough = at + 1 >= filesMin || together >= fileBytes / 2
-    if (at > 0 && liveBytes <= before && isEnough) count = at + 1
-    before = together
+  let bytes = 0
+  let rows = 0
+  for (const [at, { liveBytes, liveRows }] of small.entries()) {
+    if (bytes + liveBytes > fileBytes || rows + liveRows > fileRows) break
+    const isTooLarge = liveBytes > bytes
+    bytes += liveBytes
+    rows += liveRows
+    const isFull = bytes >= fileBytes / 2 || rows >= fileRows / 2
+    if (at > 0 && (isFull || (!isTooLarge && at + 1 >= filesMin))) count = at + 1
   }
   return small.slice(0, count)
 }
 
-function refillHoled(files: readonly Rated[], { filesMin, fileBytes }: CompactionPolicy)
+function refillHoled(files: readonly Rated[], { filesMin, fileBytes, fileRows }: CompactionPolicy)
   : readonly Rated[] {
   const holed = files.filter(({ file }) => file.deadRows > 0
     && file.deadRows >= file.rows * HOLED_SHARE).sort((a, b) => deadBytes(b) - deadBytes(a))
   const chosen: Rated[] = []
   let bytes = 0
+  let rows = 0
   let reclaimed = 0
   for (const rated of holed.slice(0, FILES_MAX)) {
-    if (chosen.length > 0 && bytes + rated.liveBytes > fileBytes) continue
+    const { liveBytes, liveRows } = rated
+    const isTooMuch = bytes + liveBytes > fileBytes || rows + liveRows > fileRows
+    if (chosen.length > 0 && isTooMuch) continue
     chosen.push(rated)
-    bytes += rated.liveBytes
+    bytes += liveBytes
+    rows += liveRows
     reclaimed += deadBytes(rated)
   }
   return chosen.length >= filesMin || reclaimed >= fileBytes * RECLAIMED_SHARE ? chosen : []

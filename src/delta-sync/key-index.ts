@@ -6,6 +6,7 @@
  * K2  Entries of dead rows may linger: whoever looks up a key knows that its row is alive.
  * K3  Losing the index loses nothing: files that are not registered are read again.
  * K4  A fileNo, once given in a table, is never given to another file.
+ * K5  An index of another format than FORMAT is emptied when it is opened (K3).
  */
 import { createHash } from 'node:crypto'
 import { open, type RootDatabase } from 'lmdb'
@@ -32,8 +33,13 @@ export class KeyIndex implements AsyncDisposable {
   }
 
   static open(directory: string): KeyIndex {
-    return new KeyIndex(open<Buffer, Buffer>({ path: directory, encoding: 'binary',
-      keyEncoding: 'binary', compression: false, maxDbs: 1 }))
+    const root = open<Buffer, Buffer>({ path: directory, encoding: 'binary',
+      keyEncoding: 'binary', compression: false, maxDbs: 1 })
+    if (root.get(FORMAT_KEY)?.equals(FORMAT) !== true) {
+      root.clearSync()
+      root.putSync(FORMAT_KEY, FORMAT)
+    }
+    return new KeyIndex(root)
   }
 
   /** The files that a table's index knows; `owner` names the table for good (its Delta id). */
@@ -169,11 +175,15 @@ export class TableIndex {
   }
 }
 
+/** K5. 2: positions with ROW_BITS bits for the row. */
+const FORMAT = Buffer.from([2])
+
 // First byte of every key: what it is.
 const COUNTER = 1
 const OWNER = 2
 const FILE = 3
 const ENTRY = 4
+const FORMAT_KEY = Buffer.from([5])
 
 const REMOVE_STEP = 10_000
 

@@ -11,7 +11,7 @@ import { assert } from '../base/assert.ts'
 import { SlipwayError } from '../base/errors.ts'
 import { LSN_ZERO, type Lsn } from '../base/lsn.ts'
 import type { Oid } from '../base/oid.ts'
-import { fileOfPosition, type EpochTable, type LakeFile } from '../mirror/epoch.ts'
+import { fileOfPosition, ROWS_PER_FILE, type EpochTable, type LakeFile } from '../mirror/epoch.ts'
 import type { RelationColumn, Tuple } from '../mirror/replication.ts'
 import { nextTableState, type TableEvent, type TableState } from '../mirror/table-lifecycle.ts'
 import type { TableSchema } from '../mirror/table-schema.ts'
@@ -103,7 +103,10 @@ export class MirroredTable {
     this.#schema = body.record.table
     this.#decoder = null
     this.files.clear()
-    for (const file of body.files) this.files.set(file.fileNo, file)
+    for (const file of body.files) {
+      assert(file.rows <= ROWS_PER_FILE, 'a file has at most ROWS_PER_FILE rows')
+      this.files.set(file.fileNo, file)
+    }
     this.#uncommitted = body.uncommitted
     this.#relocation = null
     this.epochChanged = true

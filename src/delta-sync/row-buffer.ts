@@ -7,7 +7,7 @@
  *      that row is deleted; it is never a default or NULL.
  */
 import { assert } from '../base/assert.ts'
-import { fileOfPosition, rowOfPosition } from '../mirror/epoch.ts'
+import { fileOfPosition, rowOfPosition, rowPosition } from '../mirror/epoch.ts'
 import type { MirrorRow, MirrorValue } from '../mirror/mirror-value.ts'
 import type { LiveColumn, LiveStorePort } from './live-store-port.ts'
 
@@ -151,7 +151,7 @@ async function fetchPlaces(target: SendTarget, columns: readonly LiveColumn[],
   }
   for (const [fileNo, numbers] of byFile) {
     const rows = await target.store.readFileRows(target.filePath(fileNo), columns, numbers)
-    for (const [row, values] of rows) found.set(-1 - (fileNo * 2 ** 32 + row), values)
+    for (const [row, values] of rows) found.set(-1 - rowPosition(fileNo, row), values)
   }
   return found
 }

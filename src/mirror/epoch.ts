@@ -5,14 +5,17 @@
  * P2  The epoch's number stands in DuckDB's table `state`, written in the same transaction
  *     as the rows that it goes with: who reads the number sees exactly those rows.
  * P3  A file's row is alive unless its position is in the table's dead rows; position
- *     (fileNo, row) is the number fileNo * 2^32 + row.
+ *     (fileNo, row) is the number fileNo * ROWS_PER_FILE + row.
  */
 import type { Oid } from '../base/oid.ts'
 import type { TableSchema } from './table-schema.ts'
 
+/** Bits of a position that tell the row. A table may have a new file every second for years. */
+export const ROW_BITS = 24
+/** A file has no more rows. */
+export const ROWS_PER_FILE = 2 ** ROW_BITS
 /** fileNo is below this, so that a position is a safe integer. */
-export const FILE_NO_MAX = 2 ** 20
-const ROWS_PER_FILE = 2 ** 32
+export const FILE_NO_MAX = 2 ** (53 - ROW_BITS)
 
 /** P3. */
 export function rowPosition(fileNo: number, row: number): number {

@@ -8,7 +8,7 @@
  *      the joins' dynamic filters above (facts/measured.md, "Union read").
  */
 import { SlipwayError } from '../base/errors.ts'
-import type { EpochTable, LakeFile } from '../mirror/epoch.ts'
+import { ROW_BITS, ROWS_PER_FILE, type EpochTable, type LakeFile } from '../mirror/epoch.ts'
 import { columnAlias, type ColumnSchema } from '../mirror/table-schema.ts'
 import type { RelationRef } from '../router/plan.ts'
 import { mayMatch } from './file-pruning.ts'
@@ -43,10 +43,10 @@ export function unionRead(table: EpochTable, relation: RelationRef): UnionRead {
 /** UR3. Dead positions name a file by its number; here it is its place in the list. */
 function aliveIn(table: EpochTable, files: readonly LakeFile[]): string {
   const places = files.map((file, at) => `(${file.fileNo}, ${at})`).join(', ')
-  return '(CAST(file_index AS BIGINT) * 4294967296 + CAST(file_row_number AS BIGINT)) NOT IN ('
-    + 'SELECT p.place * 4294967296 + (d.k & 4294967295) FROM dead.'
+  return `(CAST(file_index AS BIGINT) * ${ROWS_PER_FILE} + CAST(file_row_number AS BIGINT)) NOT IN `
+    + `(SELECT p.place * ${ROWS_PER_FILE} + (d.k & ${ROWS_PER_FILE - 1}) FROM dead.`
     + `${ownName(table.deadName)} d JOIN (VALUES ${places}) p(file_no, place) `
-    + 'ON (d.k >> 32) = p.file_no)'
+    + `ON (d.k >> ${ROW_BITS}) = p.file_no)`
 }
 
 function columnOf(table: EpochTable, attnum: number): ColumnSchema {

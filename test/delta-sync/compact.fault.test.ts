@@ -6,7 +6,7 @@ import { describeTable, ScriptedPostgres, type Values } from './scripted-postgre
 import { MirrorBench } from './mirror-bench.ts'
 
 const ONE = describeTable(8001, 'one', [{ name: 'id', typeOid: 23 }, { name: 't', typeOid: 25 }])
-const COMPACTION = { filesMin: 3, fileBytes: 1_000_000 }
+const COMPACTION = { filesMin: 3, fileBytes: 1_000_000, fileRows: 10_000 }
 const ROWS = 60
 
 const row = (id: number, text: string): Values => [String(id), text]

@@ -6,7 +6,7 @@ import { planCompaction, type CompactableFile, type CompactionPolicy }
 import { Relocation } from '../../src/delta-sync/relocation.ts'
 import { rowPosition } from '../../src/mirror/epoch.ts'
 
-const POLICY: CompactionPolicy = { filesMin: 8, fileBytes: 1 << 20 }
+const POLICY: CompactionPolicy = { filesMin: 8, fileBytes: 1 << 20, fileRows: 3_000 }
 
 const files = fc.array(fc.record({ sizeBytes: fc.oneof(fc.integer({ min: 100, max: 5_000 }),
   fc.integer({ min: 100, max: 2 * POLICY.fileBytes })), rows: fc.integer({ min: 1, max: 1000 }),
@@ -37,6 +37,8 @@ describe('planCompaction', () => {
         const isHoled = file.deadRows >= 0.3 * file.rows
         expect(isHoled || live(file) < POLICY.fileBytes / 2).toBe(true)
       }
+      const rows = chosen.reduce((sum, file) => sum + file.rows - file.deadRows, 0)
+      expect(chosen.length < 2 || rows <= POLICY.fileRows).toBe(true)
       const bytes = chosen.reduce((sum, file) => sum + live(file), 0)
       expect(chosen.length < 2 || bytes <= POLICY.fileBytes).toBe(true)
       expect(chosen.map(({ fileNo }) => fileNo)).toEqual(
@@ -54,7 +56,8 @@ describe('planCompaction', () => {
         all = carryOut(all, chosen, 1000 + turns)
         expect(++turns).toBeLessThan(70)
       }
-      const small = all.filter((file) => live(file) < POLICY.fileBytes / 2)
+      const small = all.filter((file) => live(file) < POLICY.fileBytes / 2
+        && file.rows - file.deadRows < POLICY.fileRows / 2)
       // Each but the first few is larger than all before it together.
       expect(small.length).toBeLessThan(POLICY.filesMin + Math.log2(POLICY.fileBytes))
       const holed = all.filter((file) => file.deadRows >= 0.3 * file.rows)
@@ -71,7 +74,7 @@ describe('planCompaction', () => {
     const rounds = 5_000
     const size = 2_000
     for (let round = 0; round < rounds; round++) {
-      all.push({ fileNo: round, sizeBytes: size, rows: 20, deadRows: 0 })
+      all.push({ fileNo: round, sizeBytes: size, rows: 5, deadRows: 0 })
       for (;;) {
         const chosen = planCompaction(all, POLICY)
         if (chosen.length === 0) break

@@ -1,5 +1,6 @@
 /** A crash between any two steps of a flush loses nothing and doubles nothing. */
 import { rm, writeFile } from 'node:fs/promises'
+import { open } from 'lmdb'
 import { expect, test } from 'vitest'
 import { armFailpoint } from '../../src/base/failpoint.ts'
 import { describeTable, ScriptedPostgres, type Values } from './scripted-postgres.ts'
@@ -77,6 +78,39 @@ for (const [name, passing] of [['flush.after-parquet', 1], ['flush.after-parquet
     await rm(directory, { recursive: true, force: true })
   })
 }
+
+test('a key index of another format is made anew from the lake', async () => {
+  const server = new ScriptedPostgres()
+  for (const description of [ONE, TWO]) {
+    const table = server.create(description, { announce: false })
+    for (let id = 0; id < 20; id++) table.rows.set(`["${id}"]`, row(id, 'old'))
+  }
+  const directory = await MirrorBench.folder()
+  const bench = await MirrorBench.start(directory, server)
+  await check(bench, server)
+  await bench.mirror.flush()
+  await bench.stop()
+  // As an older Slipway left it: no format is named, and positions count otherwise.
+  const index = open<Buffer, Buffer>({ path: `${directory}/index`, encoding: 'binary',
+    keyEncoding: 'binary', compression: false, maxDbs: 1 })
+  let entries = 0
+  for (const { key, value } of [...index.getRange()]) {
+    if (key[0] === 5) index.removeSync(key)
+    if (key[0] !== 4) continue
+    value.writeDoubleBE(value.readDoubleBE(0) * 256)
+    index.putSync(key, value)
+    entries++
+  }
+  await index.close()
+  expect(entries).toBe(40)
+  const again = await MirrorBench.start(directory, server)
+  await check(again, server)
+  change(server, 1)
+  await check(again, server)
+  await again.mirror.flush()
+  expect(await again.lakeRows('one', 'id, t')).toEqual(model(server, 8001))
+  await again[Symbol.asyncDispose]()
+})
 
 test('a lake that cannot be written confirms nothing, and is written when it can be', async () => {
   const server = new ScriptedPostgres()

@@ -17,7 +17,7 @@ const TABLES = [
 ]
 
 /** Two small files are worth a rewrite, and one with a third of its rows dead. */
-const COMPACTION = { filesMin: 2, fileBytes: 100_000 }
+const COMPACTION = { filesMin: 2, fileBytes: 100_000, fileRows: 1_000 }
 
 type Op =
   | { readonly kind: 'insert' | 'update' | 'rekey' | 'delete'; readonly table: number
