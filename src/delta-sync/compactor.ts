@@ -24,7 +24,7 @@ import { rowOfPosition, rowPosition, fileOfPosition, type LakeFile } from '../mi
 import type { Batch } from './batch.ts'
 import { planCompaction, type CompactableFile, type CompactionPolicy } from './compaction-plan.ts'
 import { fileColumns } from './file-columns.ts'
-import { LakeTable } from './lake-table.ts'
+import { LakeTable, type LakeCompaction } from './lake-table.ts'
 import type { ParquetFilesPort, WrittenParquet } from './live-store-port.ts'
 import type { MirroredTable, TableBody } from './mirrored-table.ts'
 import type { MirrorTables } from './mirror-tables.ts'
@@ -63,8 +63,6 @@ interface Plan {
   readonly sources: readonly Source[]
   readonly relocation: Relocation
 }
-
-interface Rewritten { readonly name: string; readonly written: WrittenParquet }
 
 export class Compactor {
   readonly #options: CompactorOptions
@@ -175,24 +173,33 @@ export class Compactor {
         if (staged !== null) await rm(staged, { force: true })
         return 'given-up'
       }
-      const rewritten = staged === null || written === null ? null
-        : { name: await body.lake.adopt(staged), written }
-      const failure = await this.#commit(plan, rewritten)
+      let added: LakeCompaction['added'] = null
+      try {
+        const deadRows = await this.#diedSince(plan)
+        if (staged !== null && written !== null) {
+          added = { name: await body.lake.adopt(staged), written, deadRows }
+        }
+      } catch (error) {
+        if (staged !== null) await rm(staged, { force: true })
+        this.#onFailure(table, error)
+        return 'given-up'
+      }
+      const failure = await body.lake.compact({ added, record: body.record,
+        removed: plan.sources.map(({ name }) => name) })
       if (failure !== null) {
-        if (rewritten !== null) await body.lake.discard(rewritten.name)
+        if (added !== null) await body.lake.discard(added.name)
         this.#onFailure(table, failure)
         return 'given-up'
       }
       failpoint('compact.after-commit')
-      const file = rewritten === null ? null : newFile(plan, rewritten)
+      const file = added === null ? null : newFile(plan, added)
       const isShown = await batch.run(() => this.#publish(plan, file))
       return isShown ? file : 'given-up'
     })
   }
 
-  /** CO1. Why it was not done, or null. */
-  async #commit({ body, sources, relocation }: Plan, rewritten: Rewritten | null)
-    : Promise<Error | null> {
+  /** CO1. Rows of the new file that the lake knows to be dead. */
+  async #diedSince({ body, sources, relocation }: Plan): Promise<readonly number[]> {
     const deadRows: number[] = []
     for (const { fileNo, name } of sources) {
       for (const row of await body.lake.deadRowsOf(name)) {
@@ -200,8 +207,7 @@ export class Compactor {
         if (position !== null) deadRows.push(rowOfPosition(position))
       }
     }
-    return await body.lake.compact({ removed: sources.map(({ name }) => name),
-      added: rewritten === null ? null : { ...rewritten, deadRows }, record: body.record })
+    return deadRows
   }
 
   /** Between two batches. False: the table has no such files any more. */
@@ -286,7 +292,8 @@ export class Compactor {
   }
 }
 
-function newFile({ body, relocation }: Plan, { name, written }: Rewritten): LakeFile {
+function newFile({ body, relocation }: Plan,
+  { name, written }: NonNullable<LakeCompaction['added']>): LakeFile {
   const { record, lake } = body
   return { fileNo: relocation.to, path: lake.path(name), rows: written.rows,
     sizeBytes: written.sizeBytes, hasDead: false,

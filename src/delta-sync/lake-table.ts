@@ -162,7 +162,12 @@ export class LakeTable {
    * Resolves to why it was not done, or null; throws when that cannot be told.
    */
   async compact(commit: LakeCompaction): Promise<Error | null> {
-    const transaction = await this.#compaction(commit)
+    let transaction
+    try {
+      transaction = await this.#compaction(commit)
+    } catch (error) {
+      return asError(error)
+    }
     try {
       const outcome = await transaction.commit()
       if (outcome.kind === 'committed') return null

@@ -178,6 +178,20 @@ for (const place of ['merged', 'indexing'] as const) {
   }
 }
 
+test('a new file that is lost before the commit costs nothing', async () => {
+  const { server, directory } = await filledServer()
+  await using bench = await start(directory, server)
+  await threeFlushes(bench, server)
+  const files = [...bench.mirror.tables.all()][0]?.files.size
+  bench.amid.merged = () => rm(`${directory}/lake/public/one/_staging`, { recursive: true })
+  await bench.mirror.compact()
+  expect([...bench.mirror.tables.all()][0]?.files.size).toBe(files)
+  change(server, 4)
+  await check(bench, server)
+  await bench.mirror.flush()
+  expect(await bench.lakeRows('one', 'id, t')).toEqual(model(server))
+})
+
 test('a compaction leaves the lake at its LSN', async () => {
   const { server, directory } = await filledServer()
   await using bench = await start(directory, server)

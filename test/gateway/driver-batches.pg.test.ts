@@ -15,7 +15,7 @@ let scratch: ScratchGateway
 let clients: ComparedClients
 
 beforeAll(async () => {
-  scratch = await ScratchGateway.start()
+  scratch = await ScratchGateway.start({ socketIo: 'node' })
   await scratch.postgres.client.query(ITEMS)
   return () => scratch[Symbol.asyncDispose]()
 })

@@ -7,7 +7,8 @@ import type { NetConnectOpts } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silentLogger } from '../../src/base/logger.ts'
-import { GatewayServer, type CertificateLogin } from '../../src/gateway/gateway-server.ts'
+import { GatewayServer, type CertificateLogin, type SocketIo }
+  from '../../src/gateway/gateway-server.ts'
 import { LinkServer } from '../../src/gateway/link-server.ts'
 import type { TlsFiles } from '../../src/gateway/tls-acceptor.ts'
 import { socketPath } from '../../src/oltp/target.ts'
@@ -42,14 +43,15 @@ export class ScratchGateway implements AsyncDisposable {
     this.folder = parts.folder
   }
 
-  static async start(options: { readonly tls?: TlsFiles } = {}): Promise<ScratchGateway> {
+  static async start(options: { readonly tls?: TlsFiles
+    readonly socketIo?: SocketIo } = {}): Promise<ScratchGateway> {
     const postgres = await startScratchPostgres()
     await trustWireRole(postgres)
     const folder = mkdtempSync(join(tmpdir(), 'slipway-gw-'))
     const linkPath = join(folder, 'engine.sock')
     const gateway = new GatewayServer({ host: '127.0.0.1', port: 0, target: postgres.target,
       linkPath, tls: options.tls ?? null, certificates: NO_CERTIFICATES,
-      slowStatementMs: null, socketIo: 'auto', logger: silentLogger })
+      slowStatementMs: null, socketIo: options.socketIo ?? 'auto', logger: silentLogger })
     const port = await gateway.listen()
     const scratch = new ScratchGateway({ postgres, gateway, port, linkPath, folder,
       engine: new PostgresEngine(directAddress(postgres), LOGIN) })
